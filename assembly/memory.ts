@@ -13,7 +13,8 @@ import { SYSTEM_AT } from "./abi";
  *     +1024  │ Wheel       256 B     │ core/timer-wheel.ts
  *     +1280  │ Packet      256 B     │ the frame being received (link/input.ts)
  *     +1536  │ IP state    512 B     │ ICMP rate limits, echo (ip/)
- *     +2048  │ SACK        256 B     │ parsed options of the segment being received
+ *     +2048  │ SACK        256 B     │ parsed options and ACK sample of the segment being received
+ *     +2304  │ Arrival      64 B     │ its header (tcp/arrival.ts)
  *            └──────────────────────┘ 6144
  */
 export const POOL_TABLE_AT: usize = SYSTEM_AT + 512;
@@ -22,6 +23,7 @@ export const WHEEL_AT: usize = SYSTEM_AT + 1024;
 export const PACKET_AT: usize = SYSTEM_AT + 1280;
 export const IP_STATE_AT: usize = SYSTEM_AT + 1536;
 export const SEGMENT_AT: usize = SYSTEM_AT + 2048;
+export const ARRIVAL_AT: usize = SYSTEM_AT + 2304;
 
 /** The engine's variables: there are no mutable globals (law 3), so they are fields of this. */
 @unmanaged
@@ -69,8 +71,9 @@ export class System {
   /** 1 while arena use is above tcp_mem_pressure (until below tcp_mem_low). */
   pressure: u32;
   portSearch: u32;
-  /** Records whose Busy may be given back soon. */
   booted: u32;
+  /** Connections that hold a Busy record. */
+  busyCount: u32;
   pollCount: u32;
   fuzz: u32;
   memoryBytes: u32;

@@ -30,6 +30,8 @@ export class Busy {
   pushSeq: u32;
   /** When data was last sent, µs. */
   lastSendUs: u32;
+  /** End of the last segment sent that was not full (Minshall's variant of Nagle, as Linux). */
+  sndSml: u32;
   // -- text.ts, window.ts, reassembly.ts
   /** Bytes we let the peer have in flight and unread; grows unless TF_RCVBUF_LOCK. */
   rcvBuf: u32;
@@ -64,7 +66,8 @@ export class Busy {
   quickAcks: u8;
   /** Duplicate ACKs owed, one for each out-of-order segment, without SACK. */
   pendingDupAcks: u8;
-  reserved0: u16;
+  /** OF_* bits of output.ts. */
+  outputFlags: u16;
   // -- segments.ts
   /** Treap of Segment records by seq. */
   segmentRoot: u32;
@@ -216,6 +219,8 @@ export class Range {
   /** Neighbours by age of the last arrival, newest first (RFC 2018 §4). */
   newer: u32;
   older: u32;
+  /** The peer's FIN is the last octet. */
+  fin: u32;
 }
 
 /** Busy.caState, with Linux's numbers. */

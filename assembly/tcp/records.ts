@@ -125,8 +125,10 @@ export class Tcb {
   retries: u8;
   tos: u8;
   ttl: u8;
-  /** SO_LINGER's seconds, while TF_LINGER. */
-  lingerSeconds: u16;
+  /** SO_LINGER's seconds, at most 255, while TF_LINGER. */
+  lingerSeconds: u8;
+  /** When the last challenge ACK left, units of 64 ms modulo 256; 0: none yet (reset.ts). */
+  challengeAt: u8;
 }
 export const TCB_BYTES: u32 = 152;
 
@@ -269,6 +271,7 @@ export const LISTENER_BYTES: u32 = 64;
 export const LF_EVENT_LISTED: u16 = 1;
 export const LF_V6ONLY: u16 = 2;
 export const LF_REUSEADDR: u16 = 4;
+export const LF_V4ONLY: u16 = 8;
 
 // Tcb.flags
 export const TF_NODELAY: u32 = 1 << 0;
@@ -335,6 +338,10 @@ export const enum TimerKind {
   /** Tail loss probe, reordering timer: their place (RFC 8985). */
   Tlp = 6,
   Reorder = 7,
+  /** The Busy record is given back when nothing has moved for a while. */
+  Quiet = 8,
+  /** TCP_CORK and MSG_MORE hold a partial segment back 200 ms at most. */
+  Cork = 9,
 }
 
 if (offsetof<Endpoint>() != 40) ERROR("Endpoint is 40 bytes");

@@ -1,0 +1,335 @@
+/**
+ * What a connection sends now: retransmissions, new data, FIN, ACK, in that order. RFC 9293 §3.8 and
+ * §3.10 (SEND), Nagle (§3.7.4), silly-window avoidance of the sender (§3.8.6.2.1). Asks window,
+ * recovery and congestion how much; segment-build.ts writes it. Called by poll.ts for each listed
+ * connection, in turn, so that none can hold the others up.
+ */
+import { Counter, Fault, State, Trace, TraceRetransmit } from "../abi";
+import { count } from "../core/counters";
+import { invariant } from "../core/invariant";
+import { seqGe, seqGt, seqLe, seqLt } from "../core/seq";
+import { streamHeld } from "../core/stream";
+import { trace } from "../core/trace";
+import { IP_PACKET_MAX, ipOffloads } from "../ip/output";
+import { addressInUse, routeLinkFor } from "../ip/route";
+import { linkIsUp } from "../link/link";
+import { txRoom } from "../link/output";
+import { system } from "../memory";
+import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from "../wire/tcp";
+import { Busy, CaState, SEG_FIN, Segment, sendStream } from "./busy";
+import { congestionOnIdleRestart } from "./congestion/controller";
+import { cwndValidate } from "./congestion/validation";
+import { rateAppLimited } from "./delivery-rate";
+import { headerBytes } from "./options";
+import { recoveryForward, recoveryNext, recoveryPrepare, sendQuota } from "./recovery";
+import {
+  TF_ACK_NOW, TF_CORK, TF_FIN_QUEUED, TF_FIN_SENT, TF_IPV6, TF_NODELAY, TF_SACK_OK,
+  TF_URGENT_SEND, Tcb, TimerKind,
+} from "./records";
+import { SEND_DEFERRED, fitPieces, segmentSend } from "./segment-build";
+import { segmentRetransmitted, segmentsSent } from "./segments";
+import { busyOf, busyTake, extraOf, indexOf, outputList, portsOf } from "./tcb";
+import { CORK_US, inFlight, timerSet, timersRefresh } from "./timers";
+
+export const enum OutputVerdict {
+  Done = 0,
+  /** More could be sent: the others first. */
+  Again = 1,
+  /** The ring is full. */
+  Full = 2,
+}
+
+/** Segments or super-segments that one connection sends before the next one has its turn. */
+const TURN_SEGMENTS: u32 = 16;
+/** Linux's first SYN time-out. */
+const SYN_RTO_US: u64 = 1_000_000;
+const SYN_RTO_MAX_US: u64 = 120_000_000;
+
+/** Busy.outputFlags: a partial segment leaves although Nagle or the cork would hold it. */
+export const OF_FORCE: u16 = 1;
+/** The last tcpSendCommit came with MSG_MORE. */
+export const OF_MORE: u16 = 2;
+
+export function tcpOutput(tcb: Tcb): OutputVerdict {
+  const state = tcb.state;
+  if (state == State.CLOSE) return OutputVerdict.Done;
+  if (state == State.SYN_SENT || state == State.SYN_RECV) {
+    if ((tcb.flags & TF_ACK_NOW) == 0) return OutputVerdict.Done;
+    return synSend(tcb, -1) ? OutputVerdict.Done : OutputVerdict.Full;
+  }
+  let verdict = OutputVerdict.Done;
+  const fin = tcb.flags & (TF_FIN_QUEUED | TF_FIN_SENT);
+  if (tcb.busy == 0 && fin == TF_FIN_QUEUED && !busyTake(tcb)) verdict = finAlone(tcb);
+  if (tcb.busy != 0) verdict = busyOutput(tcb, busyOf(tcb));
+  if (verdict == OutputVerdict.Done && tcb.flags & TF_ACK_NOW) {
+    if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) == SEND_DEFERRED) verdict = OutputVerdict.Full;
+  }
+  timersRefresh(tcb);
+  return verdict;
+}
+
+function busyOutput(tcb: Tcb, busy: Busy): OutputVerdict {
+  if (tcb.flags & TF_ACK_NOW && !gapAcks(tcb, busy)) return OutputVerdict.Full;
+  let verdict = retransmitLost(tcb, busy);
+  if (verdict == OutputVerdict.Done) verdict = sendNew(tcb, busy);
+  if (verdict == OutputVerdict.Done) verdict = retransmitForward(tcb, busy);
+  return verdict;
+}
+
+/**
+ * ACKs that must not ride on data: SACK blocks have no room there, and without SACK the peer counts
+ * one duplicate ACK for each segment that came out of order (RFC 5681 §3.2).
+ */
+function gapAcks(tcb: Tcb, busy: Busy): bool {
+  const told = busy.rangeCount != 0 || busy.dsackStart != busy.dsackEnd;
+  if (!told) return true;
+  const owed = tcb.flags & TF_SACK_OK ? 1 : max<u32>(busy.pendingDupAcks, 1);
+  for (let i: u32 = 0; i < owed; i++) {
+    if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) == SEND_DEFERRED) return false;
+  }
+  return true;
+}
+
+// ---- How much
+
+/** Is there an entry free in the ring (a link that is down swallows everything)? */
+function ringRoom(tcb: Tcb): bool {
+  if (!addressInUse(tcb.localAddress)) return true;
+  const link = routeLinkFor(tcb.localAddress);
+  return !linkIsUp(link) || txRoom(link) > 0;
+}
+
+//= rfc9293 MUST-34
+//= rfc9293 SHLD-15
+/** Bytes of the peer's window that are not in flight; 0 when it pulled the edge back. */
+function windowRoom(tcb: Tcb): u32 {
+  const edge = tcb.sndUna + tcb.sndWnd;
+  return seqGt(edge, tcb.sndNxt) ? edge - tcb.sndNxt : 0;
+}
+
+/** Largest payload of one entry: a super-segment where the link cuts it, else one segment. */
+function entryMax(tcb: Tcb): u32 {
+  const mss: u32 = tcb.sndMss;
+  if (tcb.flags & TF_URGENT_SEND) return mss;
+  const isV6 = (tcb.flags & TF_IPV6) != 0;
+  if (!addressInUse(tcb.localAddress) || !ipOffloads(tcb.localAddress, isV6)) return mss;
+  const most = IP_PACKET_MAX - headerBytes(isV6) - 40;
+  return most - (most % mss);
+}
+
+//= rfc9293 SHLD-7
+//= rfc9293 MUST-17
+/** Minshall's Nagle as on Linux: a partial segment waits while an earlier partial one is out. */
+function partialMayLeave(tcb: Tcb, busy: Busy): bool {
+  if (tcb.flags & TF_FIN_QUEUED || busy.outputFlags & OF_FORCE) return true;
+  if (tcb.flags & TF_CORK || busy.outputFlags & OF_MORE) return false;
+  if (tcb.flags & TF_NODELAY) return true;
+  return !seqGt(busy.sndSml, tcb.sndUna);
+}
+
+//= rfc9293 MUST-38
+//= rfc9293 SHLD-28
+/** Payload bytes that may leave now, 0 for none. */
+function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
+  const mss: u32 = tcb.sndMss;
+  const window = windowRoom(tcb);
+  const allowed = min(window, quota);
+  const bytes = min(waiting, allowed);
+  if (bytes >= mss) {
+    const whole = bytes - (bytes % mss);
+    const all = bytes == waiting && partialMayLeave(tcb, busy) ? bytes : whole;
+    return min(all, entryMax(tcb));
+  }
+  if (bytes == waiting) return partialMayLeave(tcb, busy) ? bytes : 0;
+  // Not even one full segment may go although more waits: cwnd opens by itself, a small window is
+  // used when it is at least half of the largest that the peer ever offered, or by a probe.
+  if (quota < window) return 0;
+  return bytes != 0 && bytes >= busy.maxSndWnd >> 1 ? bytes : 0;
+}
+
+// ---- New data
+
+//= rfc9293 MUST-60
+//= rfc9293 MUST-61
+//= rfc9293 SHLD-27
+function sendNew(tcb: Tcb, busy: Busy): OutputVerdict {
+  const send = sendStream(busy);
+  if (!inFlight(tcb) && (tcb.flags & TF_FIN_SENT) == 0) {
+    congestionOnIdleRestart(tcb, (system().now32 - busy.lastSendUs) / 1000);
+  }
+  for (let turn: u32 = 0; turn < TURN_SEGMENTS; turn++) {
+    if (tcb.flags & TF_FIN_SENT) return OutputVerdict.Done;
+    const waiting = send.tail - tcb.sndNxt;
+    const finDue = (tcb.flags & TF_FIN_QUEUED) != 0;
+    if (waiting == 0 && !finDue) break;
+    const length = waiting == 0 ? 0 : permitted(tcb, busy, waiting, sendQuota(tcb, busy));
+    const fin = finDue && length == waiting && windowRoom(tcb) > length;
+    if (length == 0 && !fin) break;
+    if (!ringRoom(tcb)) return OutputVerdict.Full;
+    if (!sendOne(tcb, busy, fitPieces(tcb, tcb.sndNxt, length), fin, length)) break;
+    if (turn + 1 == TURN_SEGMENTS) return OutputVerdict.Again;
+  }
+  if ((tcb.flags & TF_FIN_SENT) == 0) stopped(tcb, busy, send.tail - tcb.sndNxt);
+  return OutputVerdict.Done;
+}
+
+/** Nothing more may leave now, `left` bytes wait: says why, for those who judge the path by it. */
+function stopped(tcb: Tcb, busy: Busy, left: u32): void {
+  rateAppLimited(tcb, busy, left);
+  const quota = sendQuota(tcb, busy);
+  const limited = left != 0 && quota < min(left, <u32>tcb.sndMss) && quota < windowRoom(tcb);
+  const full = streamHeld(sendStream(busy)) >= busy.sndBuf;
+  cwndValidate(tcb, busy, limited, left == 0 && full);
+  if (left != 0 && !inFlight(tcb)) corkArm(tcb, busy);
+}
+
+/** One entry of `length` bytes (of `wanted`) at sndNxt; false: no record left to remember it by. */
+function sendOne(tcb: Tcb, busy: Busy, length: u32, fin: bool, wanted: u32): bool {
+  const withFin = fin && length == wanted;
+  const seq = tcb.sndNxt;
+  const end = seq + length + (withFin ? 1 : 0);
+  if (!segmentsSent(tcb, busy, seq, end - seq, withFin ? SEG_FIN : 0)) {
+    count(Counter.AckornSegmentsExhausted);
+    return false;
+  }
+  let flags = TCP_ACK;
+  if (seq + length == sendStream(busy).tail && length != 0) flags |= TCP_PSH;
+  if (withFin) flags |= TCP_FIN;
+  const sent = segmentSend(tcb, seq, length, flags);
+  invariant(sent == <i32>length, Fault.Link); // ringRoom said so
+  tcb.sndNxt = end;
+  if (withFin) tcb.flags |= TF_FIN_SENT;
+  if (length % tcb.sndMss != 0) busy.sndSml = seq + length;
+  if (seqLe(sendStream(busy).tail, tcb.sndNxt)) busy.outputFlags &= ~OF_FORCE;
+  busy.lastSendUs = system().now32;
+  extraOf(tcb).bytesSent += length;
+  count(Counter.TcpExtTCPOrigDataSent);
+  if (tcb.flags & TF_URGENT_SEND && seqGe(tcb.sndNxt, busy.sndUp)) tcb.flags &= ~TF_URGENT_SEND;
+  return true;
+}
+
+/** A held back partial segment leaves after 200 ms at the latest, as on Linux. */
+function corkArm(tcb: Tcb, busy: Busy): void {
+  const corked = (tcb.flags & TF_CORK) != 0 || (busy.outputFlags & OF_MORE) != 0;
+  if (!corked || windowRoom(tcb) == 0 || tcb.timerKind == TimerKind.Cork) return;
+  timerSet(tcb, TimerKind.Cork, CORK_US);
+}
+
+export function corkRelease(tcb: Tcb): void {
+  if (tcb.busy == 0) return;
+  busyOf(tcb).outputFlags |= OF_FORCE;
+  outputList(tcb);
+}
+
+// ---- Retransmission
+
+//= rfc9293 SHLD-16
+function retransmitLost(tcb: Tcb, busy: Busy): OutputVerdict {
+  for (let turn: u32 = 0; turn < TURN_SEGMENTS; turn++) {
+    const record = recoveryNext(busy);
+    if (record == 0) return OutputVerdict.Done;
+    const segment = changetype<Segment>(record);
+    const quota = sendQuota(tcb, busy);
+    if (quota == 0) return OutputVerdict.Done;
+    const edge = tcb.sndUna + tcb.sndWnd;
+    if (segment.seq != tcb.sndUna && !seqLt(segment.seq, edge)) return OutputVerdict.Done;
+    if (!ringRoom(tcb)) return OutputVerdict.Full;
+    retransmitOne(tcb, busy, segment, quota, 0);
+  }
+  return OutputVerdict.Again;
+}
+
+/** RFC 6675 §4 rules 3 and 4: nothing lost, nothing new to send, the ACK clock must not stop. */
+function retransmitForward(tcb: Tcb, busy: Busy): OutputVerdict {
+  if (busy.caState != CaState.Recovery) return OutputVerdict.Done;
+  const quota = sendQuota(tcb, busy);
+  if (quota < <u32>tcb.sndMss) return OutputVerdict.Done;
+  if (!ringRoom(tcb)) return OutputVerdict.Full;
+  const record = recoveryForward(tcb, busy);
+  if (record == 0) return OutputVerdict.Done;
+  retransmitOne(tcb, busy, changetype<Segment>(record), tcb.sndMss, TraceRetransmit.Rescue);
+  return OutputVerdict.Done;
+}
+
+/** Sends the front of a record again, as much as one entry and the quota take. */
+function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reason: u32): void {
+  // Pieces first: the record must be cut where the entry ends.
+  const data = segment.length - (segment.flags & SEG_FIN ? 1 : 0);
+  const most = min(entryMax(tcb), quota);
+  const fits = data == 0 ? most : fitPieces(tcb, segment.seq, min(data, most));
+  const bytes = recoveryPrepare(tcb, busy, segment, data <= fits ? segment.length : fits);
+  const fin = (segment.flags & SEG_FIN) != 0 && segment.length == bytes;
+  const payload = bytes - (fin ? 1 : 0);
+  let flags = TCP_ACK;
+  if (fin) flags |= TCP_FIN;
+  if (segment.seq + payload == sendStream(busy).tail && payload != 0) flags |= TCP_PSH;
+  let done: u32 = 0;
+  do {
+    // A record that could not be cut (no record left) may need more than one entry.
+    const part = payload == 0 ? 0 : fitPieces(tcb, segment.seq + done, min(payload - done, most));
+    const last = done + part >= payload;
+    const sent = segmentSend(tcb, segment.seq + done, part, last ? flags : TCP_ACK);
+    if (sent == SEND_DEFERRED) break;
+    done += part;
+  } while (done < payload);
+  let why: u32 = busy.caState == CaState.Loss ? TraceRetransmit.Timeout : TraceRetransmit.Fast;
+  if (reason != 0) why = reason;
+  trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, bytes, why);
+  segmentRetransmitted(tcb, busy, segment, bytes);
+}
+
+// ---- SYN, FIN and probes without a record
+
+/** The SYN, or in SYN-RECEIVED the SYN-ACK; `why` of TraceRetransmit, -1: the first one. */
+export function synSend(tcb: Tcb, why: i32): bool {
+  const us = min<u64>(SYN_RTO_US << min<u64>(tcb.backoff, 16), SYN_RTO_MAX_US);
+  tcb.sndNxt = tcb.sndUna + 1;
+  const flags = tcb.state == State.SYN_RECV ? TCP_SYN | TCP_ACK : TCP_SYN;
+  if (segmentSend(tcb, tcb.sndUna, 0, flags) == SEND_DEFERRED) {
+    if (why >= 0) timerSet(tcb, TimerKind.Syn, us);
+    return false;
+  }
+  tcb.flags &= ~TF_ACK_NOW;
+  timerSet(tcb, TimerKind.Syn, us);
+  if (why >= 0) trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), tcb.sndUna, 0, why);
+  return true;
+}
+
+/** A FIN while the arena has no room for a Busy record: the timer remembers it alone. */
+function finAlone(tcb: Tcb): OutputVerdict {
+  if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK | TCP_FIN) == SEND_DEFERRED) {
+    return OutputVerdict.Full;
+  }
+  tcb.sndNxt++;
+  tcb.flags |= TF_FIN_SENT;
+  return OutputVerdict.Done;
+}
+
+export function retransmitFinAlone(tcb: Tcb): void {
+  count(Counter.TcpRetransSegs);
+  segmentSend(tcb, tcb.sndNxt - 1, 0, TCP_ACK | TCP_FIN);
+}
+
+/** The last ACK before TIME-WAIT takes over; a full ring loses it, and the peer asks again. */
+export function finalAck(tcb: Tcb): void {
+  segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK);
+}
+
+//= rfc9293 MUST-35
+/** A probe of a closed window: what fits into it, else an ACK that is one octet old (Linux). */
+export function probeSend(tcb: Tcb): void {
+  count(Counter.TcpExtTCPWinProbe);
+  const room = windowRoom(tcb);
+  if (room != 0 && tcb.busy != 0 && ringRoom(tcb)) {
+    const busy = busyOf(tcb);
+    const waiting = sendStream(busy).tail - tcb.sndNxt;
+    const length = min(min(waiting, room), <u32>tcb.sndMss);
+    const fin = (tcb.flags & TF_FIN_QUEUED) != 0 && length == waiting && room > length;
+    if (length != 0 || fin) {
+      sendOne(tcb, busy, length == 0 ? 0 : fitPieces(tcb, tcb.sndNxt, length), fin, length);
+      return;
+    }
+  }
+  trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), tcb.sndUna - 1, 0, TraceRetransmit.Probe);
+  segmentSend(tcb, tcb.sndUna - 1, 0, TCP_ACK);
+}

@@ -1,0 +1,261 @@
+/**
+ * RFC 9293 §3.10.7.4, seventh: the segment text. Trims it to the window, puts bytes straight to
+ * their place in the receive stream, in order or beyond a hole, and decides when to acknowledge
+ * (RFC 5681 §4.2, RFC 9293 §3.8.6.3). Called by tcp/input.ts; sends nothing itself.
+ */
+import { Config, Counter, EVENT_PEER_FIN, EVENT_READABLE, EVENT_URGENT } from "../abi";
+import { config } from "../config";
+import { count, countMany } from "../core/counters";
+import { seqGe, seqGt, seqLe, seqLt, seqMin } from "../core/seq";
+import { streamAdvance, streamTruncate, streamWrite } from "../core/stream";
+import { wheelArm } from "../core/timer-wheel";
+import { system } from "../memory";
+import { TCP_FIN, TCP_URG } from "../wire/tcp";
+import { Arrival } from "./arrival";
+import { Busy, Range, recvStream } from "./busy";
+import { post } from "./events";
+import { mayHold, pressureUpdate, underPressure } from "./pressure";
+import { rangeDropHighest, rangeFirst, rangeInsert, rangeOverlap, rangeRemove } from "./reassembly";
+import {
+  TF_ACK_NOW, TF_DELACK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
+} from "./records";
+import { busyOf, busyTake, extraOf, outputList } from "./tcb";
+import { receiveWindow, receiverRttByWindow } from "./window";
+
+/** Linux's TCP_ATO_MIN: a delayed ACK waits 40 ms (RFC 9293 MUST-40 allows less than 500). */
+const DELACK_TICKS: u32 = 40_000 >> 6;
+/** Stretches after which the application is taken to be idle and ACKs go out at once again. */
+const QUICK_ACKS: u8 = 16;
+
+// @ts-ignore: decorator
+@inline
+export function ackNow(tcb: Tcb): void {
+  tcb.flags |= TF_ACK_NOW;
+  outputList(tcb);
+}
+
+/** True when the peer's FIN has come in order with or before these bytes. */
+export function textReceive(tcb: Tcb, a: Arrival): bool {
+  const fin = (a.flags & TCP_FIN) != 0;
+  if (a.length == 0 && !fin) return false;
+  if (tcb.flags & TF_FIN_RCVD) {
+    ackNow(tcb); // beyond the peer's own end: nothing may follow, a repeated FIN is answered
+    return false;
+  }
+  const end = a.seq + a.length + (fin ? 1 : 0);
+  if (seqLe(end, tcb.rcvNxt)) {
+    duplicate(tcb, a.seq, end);
+    return false;
+  }
+  if (a.length != 0) {
+    if (!busyTake(tcb)) {
+      count(Counter.TcpExtTCPRcvQDrop);
+      return false;
+    }
+    measureMss(tcb, a);
+  }
+  if (seqGt(a.seq, tcb.rcvNxt)) {
+    outOfOrder(tcb, a, fin);
+    return false;
+  }
+  return inOrder(tcb, a, fin);
+}
+
+/** Starts at or before rcvNxt and brings something new. */
+function inOrder(tcb: Tcb, a: Arrival, fin: bool): bool {
+  const skip = tcb.rcvNxt - a.seq;
+  if (skip > 0) noteDsack(tcb, a.seq, tcb.rcvNxt);
+  let length = a.length - min(skip, a.length);
+  let cut = false;
+  const window = receiveWindow(tcb);
+  if (length > window) {
+    length = window;
+    cut = true;
+  }
+  if (length > 0) {
+    const stored = store(tcb, busyOf(tcb), a.data + skip, length);
+    if (stored < length) cut = true;
+    if (stored == 0) {
+      if (window == 0) count(Counter.TcpExtTCPZeroWindowDrop);
+      ackNow(tcb);
+      return false;
+    }
+  } else if (a.length > skip) {
+    count(Counter.TcpExtTCPZeroWindowDrop);
+    ackNow(tcb);
+    return false;
+  }
+  const finNow = (fin && !cut) || absorb(tcb);
+  if (finNow) tcb.rcvNxt++;
+  if (a.length > 0) schedule(tcb, busyOf(tcb));
+  return finNow;
+}
+
+/** Copies bytes in at rcvNxt; bytes taken. */
+function store(tcb: Tcb, busy: Busy, from: u32, length: u32): u32 {
+  const recv = recvStream(busy);
+  if (!mayHold(busy, length)) {
+    count(Counter.TcpExtTCPRcvQDrop);
+    return 0;
+  }
+  const stored = streamWrite(recv, tcb.rcvNxt, from, length);
+  if (stored < length) count(Counter.AckornArenaExhausted);
+  if (stored == 0) return 0;
+  tcb.rcvNxt += stored;
+  streamAdvance(recv, tcb.rcvNxt);
+  const extra = extraOf(tcb);
+  extra.bytesReceived += stored;
+  extra.lastDataRecvMs = system().nowMs;
+  receiverRttByWindow(tcb, busy);
+  pressureUpdate();
+  post(tcb, EVENT_READABLE);
+  return stored;
+}
+
+/** The hole is filled: what waited behind it follows. True when a FIN was the last of it. */
+function absorb(tcb: Tcb): bool {
+  if (tcb.busy == 0) return false;
+  const busy = busyOf(tcb);
+  let fin = false;
+  let record = rangeFirst(busy);
+  while (record != 0 && seqLe(changetype<Range>(record).seq, tcb.rcvNxt) && !fin) {
+    const range = changetype<Range>(record);
+    fin = range.fin != 0;
+    const end = range.end - (fin ? 1 : 0);
+    if (seqGt(end, tcb.rcvNxt)) {
+      extraOf(tcb).bytesReceived += end - tcb.rcvNxt;
+      tcb.rcvNxt = end;
+    }
+    rangeRemove(busy, record);
+    tcb.flags |= TF_ACK_NOW; // RFC 5681 §4.2: a segment that fills a gap is acknowledged at once
+    record = rangeFirst(busy);
+  }
+  streamAdvance(recvStream(busy), tcb.rcvNxt);
+  return fin;
+}
+
+//= rfc9293 SHLD-31
+/** Begins beyond rcvNxt: kept in its place, told by SACK, and acknowledged at once. */
+function outOfOrder(tcb: Tcb, a: Arrival, fin: bool): void {
+  if (!busyTake(tcb)) return;
+  const busy = busyOf(tcb);
+  ackNow(tcb);
+  if (busy.pendingDupAcks < 255) busy.pendingDupAcks++;
+  const window = receiveWindow(tcb);
+  const offset = a.seq - tcb.rcvNxt;
+  if (offset >= window) return;
+  const length = min(a.length, window - offset);
+  const withFin = fin && length == a.length;
+  const end = a.seq + length + (withFin ? 1 : 0);
+  if (end == a.seq) return;
+  const seen = rangeOverlap(busy, a.seq, end);
+  if (seen != 0) {
+    const range = changetype<Range>(seen);
+    const start = seqGt(range.seq, a.seq) ? range.seq : a.seq;
+    noteDsackRange(tcb, busy, start, seqMin(range.end, end));
+  }
+  if (underPressure() && length > 0 && !mayHold(busy, length)) {
+    count(Counter.TcpExtTCPOFODrop);
+    return;
+  }
+  const stored = streamWrite(recvStream(busy), a.seq, a.data, length);
+  const keptEnd = stored == length ? end : a.seq + stored;
+  if (keptEnd == a.seq) {
+    count(Counter.TcpExtTCPOFODrop);
+    return;
+  }
+  if (!rangeInsert(busy, a.seq, keptEnd, withFin && stored == length)) {
+    count(Counter.TcpExtTCPOFODrop);
+    return;
+  }
+  count(Counter.TcpExtTCPOFOQueue);
+  pressureUpdate();
+}
+
+/** Last resort under pressure: out-of-order data is given up, highest first (RFC 2018 §8). */
+export function pruneOutOfOrder(tcb: Tcb): void {
+  if (tcb.busy == 0) return;
+  const busy = busyOf(tcb);
+  if (busy.rangeRoot == 0) return;
+  count(Counter.TcpExtOfoPruned);
+  const from = rangeDropHighest(busy);
+  const recv = recvStream(busy);
+  if (seqGe(from, recv.tail)) streamTruncate(recv, from);
+}
+
+/** All of it came before: the peer did not get our ACK. */
+function duplicate(tcb: Tcb, seq: u32, end: u32): void {
+  count(Counter.TcpExtDelayedACKLost);
+  noteDsack(tcb, seq, end);
+  ackNow(tcb);
+}
+
+/** RFC 2883 §4.1: the first SACK block of the next ACK tells what came twice. */
+function noteDsack(tcb: Tcb, seq: u32, end: u32): void {
+  if ((tcb.flags & TF_SACK_OK) == 0 || config(Config.tcp_dsack) == 0) return;
+  if (!busyTake(tcb)) return;
+  const busy = busyOf(tcb);
+  busy.dsackStart = seq;
+  busy.dsackEnd = seqLt(end, tcb.rcvNxt) ? end : tcb.rcvNxt;
+  count(Counter.TcpExtTCPDSACKOldSent);
+}
+
+function noteDsackRange(tcb: Tcb, busy: Busy, start: u32, end: u32): void {
+  if ((tcb.flags & TF_SACK_OK) == 0 || config(Config.tcp_dsack) == 0) return;
+  busy.dsackStart = start;
+  busy.dsackEnd = end;
+  count(Counter.TcpExtTCPDSACKOfoSent);
+}
+
+/** Size of the peer's segments: what a full one is to delayed ACK and to the window's steps. */
+function measureMss(tcb: Tcb, a: Arrival): void {
+  const piece = a.gsoSize != 0 ? min(a.gsoSize, a.length) : a.length;
+  if (piece > tcb.rcvMss && piece <= 65535) tcb.rcvMss = <u16>min<u32>(piece, tcb.pmtu);
+  const extra = extraOf(tcb);
+  extra.dataSegsIn += a.segments;
+  if (a.segments > 1) countMany(Counter.TcpExtTCPRcvCoalesce, a.segments - 1);
+}
+
+//= rfc9293 SHLD-18
+//= rfc9293 SHLD-19
+//= rfc9293 MUST-40
+/** Linux's tcp_event_data_recv and __tcp_ack_snd_check: now, or within 40 ms. */
+function schedule(tcb: Tcb, busy: Busy): void {
+  const s = system();
+  const idle = s.now32 - busy.lastDataAtUs;
+  busy.lastDataAtUs = s.now32;
+  if (idle > 1_000_000) busy.quickAcks = QUICK_ACKS;
+  const unacked = tcb.rcvNxt - tcb.rcvWup;
+  const quick = busy.quickAcks != 0 && (tcb.flags & TF_PINGPONG) == 0;
+  if (unacked > tcb.rcvMss || quick || busy.rangeRoot != 0 || (tcb.flags & TF_QUICKACK)) {
+    ackNow(tcb);
+    return;
+  }
+  if (tcb.flags & TF_DELACK) return;
+  tcb.flags |= TF_DELACK;
+  tcb.delackDeadline = s.nowTick + DELACK_TICKS;
+  wheelArm(changetype<usize>(tcb), tcb.delackDeadline);
+}
+
+//= rfc9293 MUST-31
+//= rfc9293 MUST-32
+//= rfc9293 MUST-62
+/** RFC 6093: urgent data stays in line; the mark moves forward and the user is told. */
+export function urgentReceive(tcb: Tcb, a: Arrival): void {
+  if ((a.flags & TCP_URG) == 0 || a.urgent == 0) return;
+  if (tcb.flags & TF_FIN_RCVD) return;
+  const mark = a.seq + a.urgent;
+  if (!seqGt(mark, tcb.rcvNxt) || !busyTake(tcb)) return;
+  const busy = busyOf(tcb);
+  if ((tcb.flags & TF_URGENT_RECV) && seqLe(mark, busy.rcvUp)) return;
+  busy.rcvUp = mark;
+  tcb.flags |= TF_URGENT_RECV;
+  post(tcb, EVENT_URGENT);
+}
+
+/** RFC 9293 §3.10.7.4, eighth: the FIN, in order. */
+export function finReceived(tcb: Tcb): void {
+  tcb.flags |= TF_FIN_RCVD;
+  ackNow(tcb);
+  post(tcb, EVENT_READABLE | EVENT_PEER_FIN);
+}

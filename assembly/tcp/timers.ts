@@ -1,0 +1,219 @@
+/**
+ * The timers of a connection: one general deadline whose meaning is timerKind, and the delayed ACK.
+ * The wheel holds the earlier one; here is who arms and what happens when it fires. RFC 9293 §3.8,
+ * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
+ */
+import {
+  Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, Fault, State, TraceRetransmit,
+} from "../abi";
+import { config } from "../config";
+import { count } from "../core/counters";
+import { invariant } from "../core/invariant";
+import { seqGe } from "../core/seq";
+import { wheelArm, wheelArmed } from "../core/timer-wheel";
+import { system } from "../memory";
+import { sendStream } from "./busy";
+import { post } from "./events";
+import { keepAliveDelayUs, keepAliveFire } from "./keepalive";
+import { corkRelease, probeSend, retransmitFinAlone, synSend } from "./output";
+import { recoveryOnTimeout } from "./recovery";
+import {
+  TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, Tcb, TimerKind,
+} from "./records";
+import { abortConnection } from "./reset";
+import {
+  RetransmitVerdict, retransmitSynVerdict, retransmitTimerUs, retransmitVerdict,
+} from "./retransmit";
+import { rtoBackedOffUs } from "./rtt";
+import { busyOf, busyQuiet, busyRelease, extraOf, outputList, tcbClosed } from "./tcb";
+import { ackNow } from "./text";
+
+/** A Busy record goes back after this much silence: state that is dear to rebuild stays a while. */
+const QUIET_US: u32 = 1_000_000;
+/** Linux: a corked partial segment waits 200 ms at most. */
+export const CORK_US: u32 = 200_000;
+/** Deadlines are compared modulo 2^32 ticks: nothing may lie beyond the half range (38 h). */
+const TICKS_MAX: u32 = 0x7fff0000;
+
+/** µs from now as a deadline, rounded up. */
+export function deadlineIn(us: u64): u32 {
+  const ticks = (us + 63) >> 6;
+  return system().nowTick + <u32>min<u64>(max<u64>(ticks, 1), TICKS_MAX);
+}
+
+// @ts-ignore: decorator
+@inline
+export function due(deadline: u32): bool {
+  return seqGe(system().nowTick, deadline);
+}
+
+export function timerSet(tcb: Tcb, kind: TimerKind, us: u64): void {
+  tcb.timerKind = <u8>kind;
+  tcb.timerDeadline = deadlineIn(us);
+  wheelArm(changetype<usize>(tcb), tcb.timerDeadline);
+}
+
+// @ts-ignore: decorator
+@inline
+export function timerStop(tcb: Tcb): void {
+  tcb.timerKind = TimerKind.None; // the wheel finds nothing to do when the old deadline comes
+}
+
+/** Is there a sequence number in flight that is not acknowledged? */
+// @ts-ignore: decorator
+@inline
+export function inFlight(tcb: Tcb): bool {
+  return tcb.sndUna != tcb.sndNxt;
+}
+
+/** Data or a FIN that has not been sent yet. */
+export function unsent(tcb: Tcb): bool {
+  if (tcb.flags & TF_FIN_SENT) return false;
+  if (tcb.flags & TF_FIN_QUEUED) return true;
+  return tcb.busy != 0 && sendStream(busyOf(tcb)).tail != tcb.sndNxt;
+}
+
+//= rfc6298 5.1
+//= rfc6298 5.2
+/** Chooses the general timer for what the connection waits for now. */
+export function timersRefresh(tcb: Tcb): void {
+  const kind = tcb.timerKind;
+  if (tcb.state == State.CLOSE || tcb.state == State.SYN_SENT || tcb.state == State.SYN_RECV) return;
+  if (inFlight(tcb)) {
+    if (kind != TimerKind.Retransmit) timerSet(tcb, TimerKind.Retransmit, rtoBackedOffUs(tcb));
+    return;
+  }
+  if (unsent(tcb)) {
+    const waiting = kind == TimerKind.Persist || kind == TimerKind.Cork;
+    if (!waiting) timerSet(tcb, TimerKind.Persist, rtoBackedOffUs(tcb));
+    return;
+  }
+  if (tcb.state == State.FIN_WAIT2 && tcb.flags & TF_ORPHAN) {
+    if (kind != TimerKind.FinWait2) timerSet(tcb, TimerKind.FinWait2, finWait2Us(tcb));
+    return;
+  }
+  if (tcb.busy != 0) {
+    if (kind != TimerKind.Quiet) timerSet(tcb, TimerKind.Quiet, QUIET_US);
+    return;
+  }
+  if (tcb.flags & TF_KEEPALIVE) {
+    if (kind != TimerKind.KeepAlive) timerSet(tcb, TimerKind.KeepAlive, keepAliveDelayUs(tcb));
+    return;
+  }
+  timerStop(tcb);
+}
+
+function finWait2Us(tcb: Tcb): u64 {
+  const own = tcb.extra != 0 ? <u64>extraOf(tcb).linger2S : 0;
+  return (own != 0 ? own : <u64>config(Config.tcp_fin_timeout)) * 1_000_000;
+}
+
+//= rfc6298 5.3
+/** New data was acknowledged: the retransmission timer starts again. */
+export function retransmitRestart(tcb: Tcb): void {
+  if (tcb.timerKind == TimerKind.Retransmit || tcb.timerKind == TimerKind.Persist) timerStop(tcb);
+  timersRefresh(tcb);
+}
+
+/** The wheel gave the record out: does what is due, arms again for what is not. */
+export function connectionTimer(tcb: Tcb): void {
+  invariant(!wheelArmed(changetype<usize>(tcb)), Fault.Wheel);
+  if (tcb.flags & TF_DELACK && due(tcb.delackDeadline)) {
+    tcb.flags &= ~TF_DELACK;
+    count(Counter.TcpExtDelayedACKs);
+    ackNow(tcb);
+  }
+  const generation = tcb.generation;
+  if (tcb.timerKind != TimerKind.None && due(tcb.timerDeadline)) fire(tcb);
+  if (tcb.generation != generation || tcb.state == State.CLOSE) return;
+  rearm(tcb);
+}
+
+function rearm(tcb: Tcb): void {
+  if (tcb.flags & TF_DELACK) wheelArm(changetype<usize>(tcb), tcb.delackDeadline);
+  if (tcb.timerKind != TimerKind.None) wheelArm(changetype<usize>(tcb), tcb.timerDeadline);
+}
+
+function fire(tcb: Tcb): void {
+  const kind = tcb.timerKind;
+  tcb.timerKind = TimerKind.None;
+  if (kind == TimerKind.Retransmit) retransmitFire(tcb);
+  else if (kind == TimerKind.Persist) persistFire(tcb);
+  else if (kind == TimerKind.Syn) synFire(tcb);
+  else if (kind == TimerKind.KeepAlive) keepAliveFire(tcb);
+  else if (kind == TimerKind.FinWait2) tcbClosed(tcb, Errno.OK, 0);
+  else if (kind == TimerKind.Cork) corkRelease(tcb);
+  else if (kind == TimerKind.Quiet) quietFire(tcb);
+}
+
+function quietFire(tcb: Tcb): void {
+  if (tcb.flags & (TF_DELACK | TF_ACK_NOW)) timerSet(tcb, TimerKind.Quiet, QUIET_US);
+  else if (busyQuiet(tcb)) busyRelease(tcb);
+  // Unread bytes keep it: user.ts refreshes the timers when they are read.
+  if (tcb.busy == 0) timersRefresh(tcb);
+  else if (tcb.timerKind == TimerKind.None && tcb.flags & TF_KEEPALIVE) {
+    timerSet(tcb, TimerKind.KeepAlive, keepAliveDelayUs(tcb));
+  }
+}
+
+//= rfc9293 MUST-20
+//= rfc6298 5.4
+//= rfc6298 5.5
+//= rfc6298 5.6
+function retransmitFire(tcb: Tcb): void {
+  if (!inFlight(tcb)) {
+    timersRefresh(tcb);
+    return;
+  }
+  const verdict = retransmitVerdict(tcb);
+  if (verdict == RetransmitVerdict.GiveUp) {
+    count(Counter.TcpExtTCPAbortOnTimeout);
+    abortConnection(tcb, tcb.error != 0 ? <Errno>tcb.error : Errno.ETIMEDOUT);
+    return;
+  }
+  if (verdict == RetransmitVerdict.AgainTroubled) post(tcb, EVENT_SOFT_ERROR);
+  if (tcb.busy != 0 && busyOf(tcb).segmentFirst != 0) recoveryOnTimeout(tcb, busyOf(tcb));
+  else retransmitFinAlone(tcb);
+  if (tcb.retries < 255) tcb.retries++;
+  if (tcb.backoff < 31) tcb.backoff++;
+  outputList(tcb);
+  timerSet(tcb, TimerKind.Retransmit, retransmitTimerUs(tcb));
+}
+
+function synFire(tcb: Tcb): void {
+  const passive = tcb.state == State.SYN_RECV;
+  if (retransmitSynVerdict(tcb, passive) == RetransmitVerdict.GiveUp) {
+    count(Counter.TcpAttemptFails);
+    tcbClosed(tcb, tcb.error != 0 ? <Errno>tcb.error : Errno.ETIMEDOUT, EVENT_ERROR);
+    return;
+  }
+  tcb.retries++;
+  if (tcb.backoff < 31) tcb.backoff++;
+  count(Counter.TcpExtTCPSynRetrans);
+  count(Counter.TcpRetransSegs);
+  synSend(tcb, TraceRetransmit.Syn);
+}
+
+//= rfc9293 MUST-36
+//= rfc9293 MUST-37
+//= rfc9293 SHLD-29
+//= rfc9293 SHLD-30
+/** Probes a closed window; unanswered ones count, each answer starts the count again (ack.ts). */
+function persistFire(tcb: Tcb): void {
+  if (!unsent(tcb) || inFlight(tcb)) {
+    timersRefresh(tcb);
+    return;
+  }
+  const orphan = (tcb.flags & TF_ORPHAN) != 0;
+  const limit = orphan ? config(Config.tcp_orphan_retries) : config(Config.tcp_retries2);
+  if (tcb.retries > limit) {
+    count(Counter.TcpExtTCPAbortOnTimeout);
+    abortConnection(tcb, Errno.ETIMEDOUT);
+    return;
+  }
+  if (tcb.retries < 255) tcb.retries++;
+  if (tcb.backoff < 31) tcb.backoff++;
+  probeSend(tcb);
+  if (!inFlight(tcb)) timerSet(tcb, TimerKind.Persist, rtoBackedOffUs(tcb));
+  else timersRefresh(tcb);
+}
