@@ -17,7 +17,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
-/** Every number that abi.ts exports, as dotted name and value, found in another way than namesOf. */
+/** Every number of abi.ts, as dotted name and value, found in another way than namesOf does. */
 function everyNumber(): [string, number][] {
   return Object.entries(abi).flatMap(([name, value]): [string, number][] =>
     typeof value === 'number'

@@ -29,6 +29,14 @@ export function filesUnder(folder: string, suffix = ''): string[] {
     .sort();
 }
 
+/** Paths of the files that git tracks; where there is no git, of all that it would. */
+export function trackedFiles(): string[] {
+  const { status, stdout } = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' });
+  const ignored = /^(build|node_modules|\.git)\/|\/(target|node_modules)\/|\.node$/;
+  const paths = status === 0 ? stdout.split('\0').filter((path) => path !== '') : filesUnder('.');
+  return paths.filter((path) => !ignored.test(path) && existsSync(at(path)));
+}
+
 /** SHA-256 in hex over names and contents of `paths` (relative to the root); absent ones count. */
 export function hashOf(paths: readonly string[]): string {
   const hash = createHash('sha256');
