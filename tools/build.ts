@@ -85,7 +85,8 @@ async function buildAddon(): Promise<void> {
   const path = at('build', 'js', 'tools', 'build-addon.js');
   if (!existsSync(path)) return;
   const { buildAddon: build } = await import(pathToFileURL(path).href);
-  await build();
+  const { state, reason } = await build();
+  if (state !== 'fresh') process.stdout.write(`addon ${state}: ${reason}\n`);
 }
 
 async function main(): Promise<void> {

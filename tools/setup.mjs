@@ -1,7 +1,7 @@
 /**
  * The one door: installs packages when they are missing or do not fit the lock, compiles the
  * TypeScript, then runs the compiled tools. Plain JavaScript because nothing is compiled yet when
- * it starts. Called by every npm script: node tools/setup.mjs build|start|test|audit [ARG…].
+ * it starts. Called by every npm script: node tools/setup.mjs build|start|test|audit|spec [ARG…].
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ const CLI = 'build/js/host/node/cli/main.js';
 /** What each command runs after the compiler; the arguments of the command go to the last. */
 const COMMANDS = {
   build: [['build/js/tools/build.js']],
+  spec: [['build/js/tools/spec.js']],
   audit: [['build/js/tools/build.js'], ['build/js/tools/audit.js']],
   test: [['build/js/tools/build.js'], ['build/js/tools/run-tests.js']],
   start: [['build/js/tools/build.js'], [CLI, 'start']],
@@ -27,7 +28,8 @@ function fail(message) {
 function run(command, args) {
   // Windows starts npm through a .cmd file, which needs a shell.
   const shell = process.platform === 'win32' && command === 'npm';
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell });
+  const options = { cwd: root, stdio: 'inherit', shell };
+  const { status, signal, error } = spawnSync(command, args, options);
   if (error) fail(`cannot start ${command}: ${error.message}`);
   if (signal) process.kill(process.pid, signal);
   if (status !== 0) process.exit(status ?? 1);
