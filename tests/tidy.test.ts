@@ -114,6 +114,7 @@ describe('tidy · shape · samples', () => {
     const name = ['', 'work', 'main'].join('/');
     finds(machineNames(file(`see ${name}/x`)), /names a machine/);
     finds(machineNames(file(`https://${['registry', 'example', 'org'].join('.')}/x`)), /registry/);
+    finds(machineNames(file(`  ${['"resolved"', '"https://x"'].join(': ')}`)), /resolved/);
     none(machineNames(file('build/work/main and GET /index.html')));
   });
 });

@@ -29,9 +29,10 @@ export function filesUnder(folder: string, suffix = ''): string[] {
     .sort();
 }
 
-/** Paths of the files that git tracks; where there is no git, of all that it would. */
+/** Paths of the files that git has or would take; without git, of all that are not built. */
 export function trackedFiles(): string[] {
-  const { status, stdout } = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' });
+  const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' });
   const ignored = /^(build|node_modules|\.git)\/|\/(target|node_modules)\/|\.node$/;
   const paths = status === 0 ? stdout.split('\0').filter((path) => path !== '') : filesUnder('.');
   return paths.filter((path) => !ignored.test(path) && existsSync(at(path)));

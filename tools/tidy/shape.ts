@@ -89,7 +89,7 @@ export function longBraceFunctions({ path, text }: TextFile): Finding[] {
 /** Built from pieces, so that this file does not accuse itself. */
 const FOLDERS = ['work', 'farm', 'root', 'home'].join('|');
 const MACHINE_PATH = new RegExp(`(?<![\\w.$})*-])/(?:${FOLDERS})/[\\w.-]+`);
-const REGISTRY = new RegExp(String.raw`\bregistry\.[\w-]+(?:\.[\w-]+)*|"resolved": "http`);
+const REGISTRY = new RegExp(String.raw`\bregistry\.[\w-]+(?:\.[\w-]+)*|"resolved":\s"http`);
 
 /** Paths of one machine, and hosts of package registries. */
 export function machineNames({ path, text }: TextFile): Finding[] {
