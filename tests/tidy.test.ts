@@ -157,15 +157,16 @@ describe('tidy · engine · samples', () => {
       none(rawMemory(sample(text, 'assembly/core/bytes.ts')));
     }
     none(rawMemory(sample('function f(): void { rings.load(1); }')));
+    none(rawMemory(sample('import { store } from "../core/stream";\nstore(1, 2);')));
+    none(rawMemory(sample('function store(a: u32): void {}\nstore(1);')));
   });
 
   const UPWARD: readonly (readonly [string, string])[] = [
     ['assembly/core/seq.ts', '../tcp/tcb'],
     ['assembly/core/seq.ts', '../wire/tcp'],
     ['assembly/wire/tcp.ts', '../tcp/tcb'],
-    ['assembly/wire/tcp.ts', '../memory'],
     ['assembly/link/input.ts', '../tcp/input'],
-    ['assembly/tcp/output.ts', '../link/output'],
+    ['assembly/tcp/output.ts', '../link/input'],
     ['assembly/tcp/congestion/reno.ts', '../output'],
     ['assembly/abi.ts', './config'],
     ['assembly/tcp/input.ts', '../index'],

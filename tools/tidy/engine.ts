@@ -5,9 +5,9 @@
 import {
   isArrowFunction, isCallExpression, isDecorator, isExportDeclaration, isFunctionDeclaration,
   isFunctionExpression, isHeritageClause, isIdentifier, isImportDeclaration,
-  isInterfaceDeclaration, isNewExpression, isNumericLiteral, isPropertyAccessExpression,
-  isSourceFile, isStringLiteral, isTemplateLiteral, isThrowStatement, isTryStatement,
-  isVariableStatement, type Node, SyntaxKind,
+  isImportSpecifier, isInterfaceDeclaration, isNewExpression, isNumericLiteral,
+  isPropertyAccessExpression, isSourceFile, isStringLiteral, isTemplateLiteral, isThrowStatement,
+  isTryStatement, isVariableStatement, type Node, SyntaxKind,
 } from 'typescript/unstable/ast';
 import { type Finding, finding, type Source, walk } from './source.js';
 
@@ -17,6 +17,7 @@ const FLOATS = new Set(['f32', 'f64', 'f32x4', 'f64x2', 'Math', 'Mathf', 'Native
 const RAW_MEMORY = new Map<string, string>([
   ['assembly/core/bytes.ts', 'style rule 10'],
   ['assembly/core/stream.ts', 'style rule 10'],
+  ['assembly/core/stream-table.ts', 'the table of stream.ts'],
   ['assembly/core/checksum.ts', 'style rule 10'],
   ['assembly/core/counters.ts', 'an array of u64 at a fixed address'],
   ['assembly/core/trace.ts', 'a ring of records that the host reads'],
@@ -82,11 +83,11 @@ export function language(source: Source): Finding[] {
   });
 }
 
-/** `load<u32>(…)`, `store…`, `v128.load(…)` and their like. */
-function isRawAccess(node: Node): boolean {
+/** `load<u32>(…)`, `v128.load(…)` and their like; `own` are names the file gives a meaning. */
+function isRawAccess(node: Node, own: ReadonlySet<string>): boolean {
   if (!isCallExpression(node)) return false;
   const callee = node.expression;
-  if (isIdentifier(callee)) return /^(load|store)$/.test(callee.text);
+  if (isIdentifier(callee)) return /^(load|store)$/.test(callee.text) && !own.has(callee.text);
   return isPropertyAccessExpression(callee) && isIdentifier(callee.expression) &&
     /^(v128|[iu](8|16|32|64)(x\d+)?)$/.test(callee.expression.text) &&
     /^(load|store)/.test(callee.name.text);
@@ -95,6 +96,10 @@ function isRawAccess(node: Node): boolean {
 /** Raw loads and stores outside the files that may have them. */
 export function rawMemory(source: Source): Finding[] {
   if (source.path.startsWith('assembly/wire/') || RAW_MEMORY.has(source.path)) return [];
-  return [...walk(source.tree)].filter(isRawAccess).map((node) =>
+  const named = [...walk(source.tree)].flatMap((node) =>
+    isImportSpecifier(node) || isFunctionDeclaration(node) ? [node.name?.text ?? ''] : []);
+  const own = new Set(named);
+  const raw = [...walk(source.tree)].filter((node) => isRawAccess(node, own));
+  return raw.map((node) =>
     finding(source, node, 'a raw load or store outside core/bytes.ts and its like'));
 }

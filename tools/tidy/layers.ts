@@ -17,11 +17,15 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ['abi', []],
   ['base', ['abi', 'core']],
   ['core', ['abi', 'base']],
-  ['wire', ['abi', 'core']],
+  ['wire', ['abi', 'base', 'core']],
   ['link', ['abi', 'base', 'core', 'wire', 'ip']],
   ['ip', ['abi', 'base', 'core', 'wire', 'link', 'tcp', 'udp']],
   ['udp', ['abi', 'base', 'core', 'wire', 'ip']],
-  ['tcp', ['abi', 'base', 'core', 'wire', 'ip', 'tcp/congestion']],
+  // Past ip to the link: payload goes as pieces into the frame's entry, and its offloads decide how
+  // large a segment may be.
+  ['tcp', [
+    'abi', 'base', 'core', 'wire', 'ip', 'tcp/congestion', 'link/output.ts', 'link/link.ts',
+  ]],
   // The records are plain data: a controller keeps its variables in them and sees no algorithm.
   ['tcp/congestion', ['abi', 'base', 'core', 'tcp/records.ts', 'tcp/busy.ts']],
 ]);
