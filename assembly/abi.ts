@@ -450,7 +450,10 @@ export enum Timer {
 }
 
 // ---- Trace ring ------------------------------------------------------------------------------
-/** A trace record, 32 bytes: u32 timeLo, timeHi (µs), kind, index, ports (local<<16|remote), a, b, c. */
+/**
+ * A trace record, 32 bytes: u32 timeLo, timeHi (µs), kind, index, ports (local<<16|remote), a, b,
+ * c.
+ */
 export const TRACE_BYTES: u32 = 32;
 export enum Trace {
   None,

@@ -1,7 +1,7 @@
 /**
- * The memory map: who lives where. Page 0 below 8 KiB is fixed (abi.ts); everything after it is laid
- * out here from the boot configuration, as one chain of sizes. boot.ts calls it; all others only ask
- * the System record and the pools for addresses.
+ * The memory map: who lives where. Page 0 below 8 KiB is fixed (abi.ts); everything after it is
+ * laid out here from the boot configuration, as one chain of sizes. boot.ts calls it; all others
+ * only ask the System record and the pools for addresses.
  */
 import { SYSTEM_AT } from "./abi";
 

@@ -1,0 +1,85 @@
+/**
+ * Writes the constants of assembly/abi.ts for C (abi.h) and Rust (abi.rs), so that no host copies a
+ * number. Members of enums keep the names they have in abi.ts, which are the field's own: only the
+ * enum's name is turned into a prefix (C) or a module (Rust). Called by tools/build.ts.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as abi from '../assembly/abi.js';
+
+const ORIGIN = 'Generated from assembly/abi.ts by tools/generate-abi.ts: change that file.';
+
+/** An enum of abi.ts: its members in their order. */
+export interface AbiEnum {
+  readonly name: string;
+  readonly members: readonly (readonly [string, number])[];
+}
+
+/** Everything that abi.ts exports. */
+export interface AbiNames {
+  readonly constants: readonly (readonly [string, number])[];
+  readonly enums: readonly AbiEnum[];
+}
+
+function checked(name: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32) {
+    return value;
+  }
+  throw new Error(`assembly/abi.ts: ${name} is ${String(value)}, not an unsigned 32-bit integer`);
+}
+
+/** Sorts a module's exports into constants and enums. Throws on anything that is not a u32. */
+export function namesOf(module: Readonly<Record<string, unknown>>): AbiNames {
+  const constants: [string, number][] = [];
+  const enums: AbiEnum[] = [];
+  for (const [name, value] of Object.entries(module)) {
+    if (typeof value !== 'object' || value === null) {
+      constants.push([name, checked(name, value)]);
+      continue;
+    }
+    // A compiled enum also maps numbers back to names: those keys are left out.
+    const members = Object.entries(value).filter(([key]) => !/^\d+$/.test(key));
+    enums.push({
+      name,
+      members: members.map(([key, number]) => [key, checked(`${name}.${key}`, number)]),
+    });
+  }
+  return { constants, enums };
+}
+
+/** `TcpInfo` to `tcp_info`. */
+export function snake(name: string): string {
+  return name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase();
+}
+
+/** The text of abi.h. */
+export function toC({ constants, enums }: AbiNames): string {
+  const lines = [`/* ${ORIGIN} */`, '#ifndef ACKORN_ABI_H', '#define ACKORN_ABI_H', ''];
+  for (const [name, value] of constants) lines.push(`#define ACKORN_${name} ${value}u`);
+  for (const { name, members } of enums) {
+    const prefix = `ACKORN_${snake(name).toUpperCase()}_`;
+    const body = members.map(([member, value]) => `  ${prefix}${member} = ${value},`);
+    lines.push('', `enum ackorn_${snake(name)} {`, ...body, '};');
+  }
+  return [...lines, '', '#endif', ''].join('\n');
+}
+
+/** The text of abi.rs. */
+export function toRust({ constants, enums }: AbiNames): string {
+  const lines = [`// ${ORIGIN}`, ''];
+  for (const [name, value] of constants) lines.push(`pub const ${name}: u32 = ${value};`);
+  for (const { name, members } of enums) {
+    const body = members.map(([member, value]) => `    pub const ${member}: u32 = ${value};`);
+    const open = ['#[allow(non_upper_case_globals)]', `pub mod ${snake(name)} {`];
+    lines.push('', ...open, ...body, '}');
+  }
+  return [...lines, ''].join('\n');
+}
+
+/** Writes abi.h and abi.rs into `folder`. */
+export function generateAbi(folder: string): void {
+  const names = namesOf(abi);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'abi.h'), toC(names));
+  writeFileSync(join(folder, 'abi.rs'), toRust(names));
+}
