@@ -125,7 +125,7 @@ export function streamWrite(s: Stream, position: u32, from: usize, length: u32):
     from += n;
     at += n;
   }
-  s.reserved = seqMax(s.reserved, upTo);
+  if (upTo != position) s.reserved = seqMax(s.reserved, upTo);
   return upTo - position;
 }
 
@@ -204,7 +204,10 @@ export function streamConsume(s: Stream, newHead: u32): void {
   trim(s);
 }
 
-/** Gives back granules wholly at or after newEnd: stored bytes there are forgotten (RFC 2018 §8). */
+/**
+ * Gives back granules wholly at or after newEnd: stored bytes there are forgotten (RFC 2018 §8).
+ * newEnd is the end of the highest range that stays, or tail: streamEmpty goes by it.
+ */
 export function streamTruncate(s: Stream, newEnd: u32): void {
   const lowest = s.flags & LENT ? s.reserved : s.tail;
   newEnd = seqMax(newEnd, lowest);
