@@ -650,5 +650,7 @@ export enum Counter {
   AckornRstIgnored,
   AckornShareExceeded,
   AckornTracesLost,
+  Ip6OutDiscards,
+  Icmp6OutParmProblems,
   COUNT,
 }
