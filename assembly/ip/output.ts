@@ -22,9 +22,9 @@ import {
   IPV4_DF, IPV4_HEADER_BYTES, ipv4Write, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
 } from "../wire/ipv4";
 import { IPV6_HEADER_BYTES, ipv6Write, ipv6WriteAddresses } from "../wire/ipv6";
-import { isMapped, pseudoSum } from "./packet";
+import { isMapped, Packet, pseudoSum } from "./packet";
 import { addressInUse, addressWords, routeLinkFor } from "./route";
-import { ipState } from "./state";
+import { ipState, scratchEndpoint } from "./state";
 
 /** Why ipBegin returned 0: ipOutcome(). */
 export const enum IpOut {
@@ -81,6 +81,22 @@ export function ipMtu(local: u32): u32 {
 /** May segments of up to 64 KiB be handed to the link of a local address in use? */
 export function ipOffloads(local: u32, isV6: bool): bool {
   return (routeLinkFor(local).features & (isV6 ? LINK_TSO6 : LINK_TSO4)) != 0;
+}
+
+/**
+ * An endpoint for one answer to `packet` (an echo reply, an ICMP error, a RST for no connection):
+ * from its destination to its source, ports 0. Valid until the next call.
+ */
+export function ipReplyTo(packet: Packet): Endpoint {
+  const endpoint = scratchEndpoint();
+  endpoint.remote0 = packet.src0;
+  endpoint.remote1 = packet.src1;
+  endpoint.remote2 = packet.src2;
+  endpoint.remote3 = packet.src3;
+  endpoint.remotePort = 0;
+  endpoint.localPort = 0;
+  endpoint.localAddress = packet.localAddress;
+  return endpoint;
 }
 
 /**

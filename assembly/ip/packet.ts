@@ -3,8 +3,11 @@
  * stand in a packet (not swapped), IPv4 as ::ffff:a.b.c.d. Everybody above IP reads it; only
  * link/input.ts and ip/input.ts write it. Plain data and predicates.
  */
+import { Counter, Trace } from "../abi";
 import { readU32 } from "../core/bytes";
 import { checksumFinish, checksumPartial } from "../core/checksum";
+import { count } from "../core/counters";
+import { trace } from "../core/trace";
 import { PACKET_AT } from "../memory";
 
 /** ::ffff:0:0/96 as it stands in memory. */
@@ -40,6 +43,9 @@ export class Packet {
   /** Payload bytes of each segment in a super-segment; 0: one segment. */
   gsoSize: u16;
   link: u16;
+  /** IPv6: where, from `ip` on, the byte stands that names `protocol`. */
+  protocolAt: u16;
+  reserved0: u16;
 }
 if (offsetof<Packet>() > 256) ERROR("Packet fits its place");
 
@@ -48,6 +54,12 @@ if (offsetof<Packet>() > 256) ERROR("Packet fits its place");
 @inline
 export function currentPacket(): Packet {
   return changetype<Packet>(PACKET_AT);
+}
+
+/** The packet is gone, and `counter` says why: the one counter that its loss increments. */
+export function packetDrop(packet: Packet, counter: Counter): void {
+  count(counter);
+  trace(Trace.Drop, packet.link, 0, counter, packet.ipLength, 0);
 }
 
 /**

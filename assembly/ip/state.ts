@@ -1,6 +1,6 @@
 /**
  * IP's own variables (there are no mutable globals): identification, the verdict of the last
- * ipBegin, the rate limits of ICMP errors, and an endpoint for packets that belong to no record.
+ * ipBegin, the rate limits of ICMP errors, and endpoints for packets that belong to no record.
  * Lies at IP_STATE_AT; boot zeroes it. Plain data, used inside ip/ alone.
  */
 import { IP_STATE_AT } from "../memory";
@@ -19,18 +19,24 @@ export class IpState {
   rateTokens: u32;
   rateFilledMs: u32;
   rateStarted: u32;
-  reserved0: u32;
+  /** Draws of chance so far. */
+  rateDraws: u32;
   /** Of the flow labels (ip/output.ts); 0: not drawn yet. */
   flowKey: u64;
-  // -- Endpoint, 40 bytes
+  // -- two of Endpoint, 40 bytes each
   reply0: u64;
   reply1: u64;
   reply2: u64;
   reply3: u64;
   reply4: u64;
+  quoted0: u64;
+  quoted1: u64;
+  quoted2: u64;
+  quoted3: u64;
+  quoted4: u64;
 }
 /** Behind it one RateBucket a destination bucket. */
-const BUCKETS_AT: usize = 72;
+const BUCKETS_AT: usize = 112;
 
 /** How many ms of credit the hosts of one bucket have for errors to them. */
 @unmanaged
@@ -53,8 +59,16 @@ export function rateBucket(i: u32): RateBucket {
   return changetype<RateBucket>(IP_STATE_AT + BUCKETS_AT + i * offsetof<RateBucket>());
 }
 
+/** Whom an answer goes to that belongs to no record. */
 // @ts-ignore: decorator
 @inline
 export function scratchEndpoint(): Endpoint {
   return changetype<Endpoint>(IP_STATE_AT + offsetof<IpState>("reply0"));
+}
+
+/** The connection that the packet quoted in an ICMP error belongs to. */
+// @ts-ignore: decorator
+@inline
+export function quotedEndpoint(): Endpoint {
+  return changetype<Endpoint>(IP_STATE_AT + offsetof<IpState>("quoted0"));
 }

@@ -63,6 +63,41 @@ export function ipv6ExtensionCheck(at: usize, available: u32): u32 {
   return bytes > available ? 0 : bytes;
 }
 
+/** Extension headers that are walked over; more of them in one packet is an attack. */
+export const EXTENSIONS_MAX: u32 = 8;
+
+/** Extension headers are these alone; AH and ESP are transports we do not have. */
+export function ipv6IsExtension(next: u32): bool {
+  return next == NEXT_HOP_BY_HOP || next == NEXT_DESTINATION || next == NEXT_ROUTING ||
+    next == NEXT_FRAGMENT;
+}
+
+/** The transport of a packet, when it cannot be found. */
+export const NO_TRANSPORT: u32 = 0xffffffff;
+
+/**
+ * Offset of the transport header << 8 | its protocol, of the packet at `at` of which `length` bytes
+ * are there (of a quoted packet, fewer than it says). NO_TRANSPORT: cut short before it, a fragment
+ * that is not the first, or too many headers.
+ */
+export function ipv6Transport(at: usize, length: u32): u32 {
+  if (length < IPV6_HEADER_BYTES) return NO_TRANSPORT;
+  let next = changetype<Ipv6Header>(at).nextHeader;
+  let offset = IPV6_HEADER_BYTES;
+  for (let i: u32 = 0; i <= EXTENSIONS_MAX; i++) {
+    if (!ipv6IsExtension(next)) return offset << 8 | next;
+    if (length - offset < 8) return NO_TRANSPORT;
+    const extension = changetype<Ipv6Extension>(at + offset);
+    let bytes = IPV6_FRAGMENT_BYTES;
+    if (next != NEXT_FRAGMENT) bytes = extension.bytes;
+    else if (extension.fragment >> 3 != 0) return NO_TRANSPORT;
+    if (bytes > length - offset) return NO_TRANSPORT;
+    next = extension.nextHeader;
+    offset += bytes;
+  }
+  return NO_TRANSPORT;
+}
+
 /** Option types that skip over themselves, by their two highest bits (RFC 8200 §4.2). */
 export const OPTION_PAD1: u32 = 0;
 export const OPTION_PADN: u32 = 1;
