@@ -450,6 +450,12 @@ export enum Timer {
 }
 
 // ---- Trace ring ------------------------------------------------------------------------------
+/**
+ * The ring's region begins with a header: u32 records ever produced (runs freely, wraps at 2³²),
+ * three u32 reserved. Record n stands at header + (n & TraceRingMask) * TRACE_BYTES; the last
+ * TraceRingMask + 1 are there, older ones are lost.
+ */
+export const TRACE_HEADER_BYTES: u32 = 16;
 /** A trace record, 32 bytes: u32 timeLo, timeHi (µs), kind, index, ports (local<<16|remote), a, b, c. */
 export const TRACE_BYTES: u32 = 32;
 export enum Trace {

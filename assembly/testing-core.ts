@@ -1,0 +1,6 @@
+export * from "./core/pool";
+export * from "./core/treap";
+export * from "./core/timer-wheel";
+export * from "./core/siphash";
+export * from "./core/checksum";
+export * from "./core/trace";
