@@ -9,7 +9,7 @@
 import {
   Counter, Fault, TX_FLAGS, TX_PIECE_COUNT, TX_PIECES, TX_PIECES_MAX, TX_SLOT_BYTES, TX_TOTAL,
 } from "../abi";
-import { arena, arenaEpochPassed } from "../core/arena";
+import { arena, arenaEpochPassed, arenaLimboBytes, arenaWaitingBytes } from "../core/arena";
 import { readU32, writeU32 } from "../core/bytes";
 import { count } from "../core/counters";
 import { invariant } from "../core/invariant";
@@ -81,12 +81,16 @@ export function linkPoll(link: Link): void {
   const a = arena();
   invariant(a.outstanding >= returned, Fault.Link);
   a.outstanding -= returned;
-  if (!epochOver()) return;
-  epochBegin();
-  if (a.outstanding == 0) epochBegin(); // nobody reads the second list's blocks either
+  if (arenaLimboBytes() == 0) return;
+  if (a.outstanding == 0) { // nobody reads the second list's blocks either
+    arenaEpochPassed();
+    arenaEpochPassed();
+  } else if (arenaWaitingBytes() == 0 || epochOver()) {
+    epochBegin();
+  }
 }
 
-/** Have all links given back what was under way when the waiting list was closed? */
+/** Have all links given back what was under way when the waiting list was closed? (Not empty.) */
 function epochOver(): bool {
   const links = system().linkCount;
   for (let i: u32 = 0; i < links; i++) {
