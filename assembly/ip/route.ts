@@ -1,0 +1,176 @@
+/**
+ * The interned local addresses and what follows from them: which link a packet leaves by, which
+ * source fits a destination, what is a broadcast. A record names its local address by index, so an
+ * index keeps its meaning: a removed entry is a tombstone that only its own address revives, until
+ * no other is free. Routing proper (several links to choose from) is not here.
+ */
+import { Config, Errno } from "../abi";
+import { config } from "../config";
+import { system } from "../memory";
+import { Link, linkAt } from "../link/link";
+import { isLoopback, isMapped, isMulticast, isUnspecified } from "./packet";
+
+@unmanaged
+export class Address {
+  /** As it stands in a packet; IPv4 as ::ffff:a.b.c.d. */
+  w0: u32;
+  w1: u32;
+  w2: u32;
+  w3: u32;
+  /** Of IPv4 0 to 32, of IPv6 0 to 128. */
+  prefixLength: u8;
+  link: u8;
+  /** ADDRESS_* bits. */
+  flags: u8;
+  reserved0: u8;
+  /** IPv4: broadcast address of the subnet as it stands in a packet; 0: it has none. */
+  broadcast: u32;
+}
+export const ADDRESS_BYTES: u32 = 24;
+export const ADDRESS_USED: u8 = 1;
+/** Was used once: the words still say by whom. */
+export const ADDRESS_TOMBSTONE: u8 = 2;
+if (offsetof<Address>() != ADDRESS_BYTES) ERROR("Address");
+
+/** Bytes that boot must set aside for addressesInit. */
+export function addressesBytes(): u32 {
+  return config(Config.addressesMax) * ADDRESS_BYTES;
+}
+
+/** `at`: addressesBytes() zeroed bytes, aligned to 8. */
+export function addressesInit(at: usize): void {
+  const s = system();
+  s.addresses = <u32>at;
+  s.addressCount = 0;
+}
+
+/** Entry i < addressCount; it may be out of use (flags). */
+// @ts-ignore: decorator
+@inline
+export function addressEntry(i: u32): Address {
+  return changetype<Address>(<usize>system().addresses + i * ADDRESS_BYTES);
+}
+
+/** Where the four words of entry i stand. */
+// @ts-ignore: decorator
+@inline
+export function addressWords(i: u32): usize {
+  return <usize>system().addresses + i * ADDRESS_BYTES;
+}
+
+/**
+ * Makes an address ours on `link`. Its index (of an address that is ours already, the same one with
+ * the new prefix), or -EINVAL, -EADDRNOTAVAIL (not a unicast address), -ENFILE (addressesMax).
+ */
+export function addressAdd(
+  w0: u32, w1: u32, w2: u32, w3: u32, prefixLength: u32, link: u32,
+): i32 {
+  const bits: u32 = isMapped(w0, w1, w2) ? 32 : 128;
+  if (prefixLength > bits || link >= system().linkCount) return -Errno.EINVAL;
+  if (isMulticast(w0, w1, w2, w3) || isUnspecified(w0, w1, w2, w3)) return -Errno.EADDRNOTAVAIL;
+  if (isLoopback(w0, w1, w2, w3) || (bits == 32 && w3 == 0xffffffff)) return -Errno.EADDRNOTAVAIL;
+  const i = addressSlot(w0, w1, w2, w3);
+  if (i < 0) return -Errno.ENFILE;
+  const entry = addressEntry(i);
+  entry.w0 = w0;
+  entry.w1 = w1;
+  entry.w2 = w2;
+  entry.w3 = w3;
+  entry.prefixLength = <u8>prefixLength;
+  entry.link = <u8>link;
+  entry.flags = ADDRESS_USED;
+  // RFC 3021: a /31 has two hosts and no broadcast
+  const mask = bswap<u32>(prefixLength == 0 ? 0 : 0xffffffff << (32 - (prefixLength & 31) & 31));
+  entry.broadcast = bits == 32 && prefixLength < 31 ? w3 | ~mask : 0;
+  return i;
+}
+
+/** Its old entry, in use or not; else one never used; else the first tombstone; -1: none. */
+function addressSlot(w0: u32, w1: u32, w2: u32, w3: u32): i32 {
+  const s = system();
+  let tombstone = -1;
+  for (let i: u32 = 0; i < s.addressCount; i++) {
+    const entry = addressEntry(i);
+    if (entry.w3 == w3 && entry.w2 == w2 && entry.w1 == w1 && entry.w0 == w0) return i;
+    if (tombstone < 0 && entry.flags == ADDRESS_TOMBSTONE) tombstone = i;
+  }
+  if (s.addressCount >= config(Config.addressesMax)) return tombstone;
+  s.addressCount += 1;
+  return s.addressCount - 1;
+}
+
+/**
+ * The address is not ours any more. Its former index, or -EADDRNOTAVAIL. Connections on it are the
+ * caller's to end: until then they send nothing (IpOutNoRoutes).
+ */
+export function addressRemove(w0: u32, w1: u32, w2: u32, w3: u32): i32 {
+  const i = addressFind(w0, w1, w2, w3);
+  if (i < 0) return -Errno.EADDRNOTAVAIL;
+  addressEntry(i).flags = ADDRESS_TOMBSTONE;
+  return i;
+}
+
+/** Index of an address that is ours now, or -1. At most addressesMax steps. */
+export function addressFind(w0: u32, w1: u32, w2: u32, w3: u32): i32 {
+  const n = system().addressCount;
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = addressEntry(i);
+    if (entry.w3 != w3 || entry.w2 != w2 || entry.w1 != w1 || entry.w0 != w0) continue;
+    return entry.flags == ADDRESS_USED ? <i32>i : -1;
+  }
+  return -1;
+}
+
+/** Is entry `localIndex` an address of ours now? LOCAL_ANY is not. */
+// @ts-ignore: decorator
+@inline
+export function addressInUse(localIndex: u32): bool {
+  return localIndex < system().addressCount && addressEntry(localIndex).flags == ADDRESS_USED;
+}
+
+/** The link of a local address; only for an index that addressInUse confirms. */
+// @ts-ignore: decorator
+@inline
+export function routeLinkFor(localIndex: u32): Link {
+  return linkAt(addressEntry(localIndex).link);
+}
+
+/** 255.255.255.255, or the broadcast of a subnet of ours; /31 and /32 have none (RFC 3021). */
+export function isBroadcast(w0: u32, w1: u32, w2: u32, w3: u32): bool {
+  if (!isMapped(w0, w1, w2)) return false;
+  if (w3 == 0xffffffff) return true;
+  const n = system().addressCount;
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = addressEntry(i);
+    if (entry.flags == ADDRESS_USED && entry.broadcast == w3 && w3 != 0) return true;
+  }
+  return false;
+}
+
+/**
+ * Index of the local address to send from towards a destination: same family, longest common
+ * prefix (RFC 6724 §5 rule 8); -1: none.
+ */
+//= rfc9293 MUST-44 (the choice; tcp/user.ts asks)
+export function sourceFor(w0: u32, w1: u32, w2: u32, w3: u32): i32 {
+  const v4 = isMapped(w0, w1, w2);
+  let best = -1;
+  let bestBits = -1;
+  const n = system().addressCount;
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = addressEntry(i);
+    if (entry.flags != ADDRESS_USED) continue;
+    if (isMapped(entry.w0, entry.w1, entry.w2) != v4) continue;
+    const bits = commonBits(entry, w0, w1, w2, w3);
+    if (bits <= bestBits) continue;
+    best = i;
+    bestBits = bits;
+  }
+  return best;
+}
+
+function commonBits(entry: Address, w0: u32, w1: u32, w2: u32, w3: u32): i32 {
+  const high = <u64>bswap<u32>(entry.w0 ^ w0) << 32 | bswap<u32>(entry.w1 ^ w1);
+  if (high != 0) return <i32>clz<u64>(high);
+  return 64 + <i32>clz<u64>(<u64>bswap<u32>(entry.w2 ^ w2) << 32 | bswap<u32>(entry.w3 ^ w3));
+}
