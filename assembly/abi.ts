@@ -659,5 +659,7 @@ export enum Counter {
   AckornRstIgnored,
   AckornShareExceeded,
   AckornTracesLost,
+  Ip6OutDiscards,
+  Icmp6OutParmProblems,
   COUNT,
 }
