@@ -94,6 +94,10 @@ export class Busy {
   lossCursor: u32;
   /** SACKed bytes before lossCursor. */
   sackedBelowCursor: u32;
+  /** Discontiguous SACKed pieces: records with SEG_SACKED, neighbours being merged. */
+  sackedBlocks: u32;
+  /** Of these, those that begin before lossCursor. */
+  sackedBlocksBelowCursor: u32;
   /** RFC 6675 RecoveryPoint / RFC 6582 recover: sndNxt when recovery began. */
   recoveryPoint: u32;
   /** sndUna when recovery began; 0 with undoRetrans 0: nothing to undo (RFC 4015). */
@@ -153,6 +157,10 @@ export class Busy {
   pacingAtUs: u32;
   /** Most in flight since cwnd was last validated (RFC 7661's pipeACK). */
   cwndUsedBytes: u32;
+  /** sndNxt when this stretch of cwndUsedBytes began (congestion/validation.ts). */
+  cwndUsedSeq: u32;
+  /** When cwnd was last found fully used, µs. */
+  cwndUsedAtUs: u32;
   // -- congestion/: the controller's own
   cc0: u64;
   cc1: u64;
@@ -168,7 +176,7 @@ export class Busy {
   cc11: u64;
   cc12: u64;
 }
-export const BUSY_BYTES: u32 = 456;
+export const BUSY_BYTES: u32 = 472;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
 @unmanaged
@@ -207,6 +215,8 @@ export const SEG_FIN: u8 = 16;
 export const SEG_SYN: u8 = 32;
 /** Sent while the application, not the network, was the limit. */
 export const SEG_APP_LIMITED: u8 = 64;
+/** Only its first part was sent again, for want of a record to split it. */
+export const SEG_PARTIAL: u8 = 128;
 
 /** Received bytes beyond a hole: [seq, end); lives in the pool of segment records. */
 @unmanaged
@@ -234,6 +244,8 @@ export const enum CaState {
 
 /** Busy.recoveryFlags. */
 export const RF_RESCUE_SENT: u8 = 1;
+/** cwnd, not the application, limited what was sent in this stretch (RFC 7661). */
+export const RF_CWND_LIMITED: u8 = 2;
 
 // @ts-ignore: decorator
 @inline

@@ -1,0 +1,112 @@
+/**
+ * The seam between recovery and congestion control: one switch over tcb.congestion for each event.
+ * RFC 5681 §3, RFC 6928. Called by recovery.ts, output.ts and where options are set. A controller
+ * answers cwnd, ssthresh and pacing; it never sends, arms a timer or judges a loss. What a busy
+ * connection's controller must remember lives in Busy's cc fields, zero at first.
+ */
+import { Config, Congestion } from "../../abi";
+import { config } from "../../config";
+import { AckSample } from "../ack-sample";
+import { Busy, CaState } from "../busy";
+import { Tcb } from "../records";
+import { rtoUs } from "../rtt";
+import { splitUnit } from "../segments";
+import { renoOnAck, renoOnUndo, renoRestart, renoSsthresh } from "./reno";
+
+export const SSTHRESH_INFINITE: u32 = 0xffffffff;
+/** No cwnd grows past this; no window can either (RFC 7323 §2.3). */
+export const CWND_MAX: u32 = 1 << 30;
+
+/** Can TCP_CONGESTION be set to `id` (Congestion of abi.ts)? */
+export function congestionKnown(id: u32): bool {
+  return id == Congestion.reno;
+}
+
+/** The initial window, bytes: tcp_init_cwnd segments. */
+//= rfc6928 2
+export function initialWindow(tcb: Tcb): u32 {
+  return min(config(Config.tcp_init_cwnd) * splitUnit(tcb), CWND_MAX);
+}
+
+/** A connection is established, its MSS known. A SYN sent more than once leaves one segment. */
+//= rfc5681 3.1
+export function congestionInit(tcb: Tcb, synLost: bool): void {
+  tcb.cwnd = synLost ? splitUnit(tcb) : initialWindow(tcb);
+  tcb.ssthresh = SSTHRESH_INFINITE;
+}
+
+/** Data was acknowledged outside a reduction: cwnd may grow. */
+//= rfc9293 MUST-19
+export function congestionOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  switch (tcb.congestion) {
+    default:
+      renoOnAck(tcb, busy, sample);
+  }
+}
+
+/** Recovery begins: answers ssthresh. cwnd is prr.ts's until it ends. */
+export function congestionOnLoss(tcb: Tcb, busy: Busy): u32 {
+  switch (tcb.congestion) {
+    default:
+      return renoSsthresh(tcb, busy);
+  }
+}
+
+/** The retransmission timer fired for new trouble: answers ssthresh; cwnd is recovery.ts's. */
+export function congestionOnTimeout(tcb: Tcb, busy: Busy): u32 {
+  switch (tcb.congestion) {
+    default:
+      renoRestart(busy);
+      return renoSsthresh(tcb, busy);
+  }
+}
+
+/** The network marked instead of dropping (RFC 3168 §6.1.2): answers ssthresh. */
+export function congestionOnEcn(tcb: Tcb, busy: Busy): u32 {
+  switch (tcb.congestion) {
+    default:
+      return renoSsthresh(tcb, busy);
+  }
+}
+
+/** The loss was none (RFC 4015): puts cwnd and ssthresh back to priorCwnd and priorSsthresh. */
+export function congestionOnUndo(tcb: Tcb, busy: Busy): void {
+  switch (tcb.congestion) {
+    default:
+      renoOnUndo(tcb, busy);
+  }
+}
+
+/** What ssthresh would be worth keeping now (Linux: tcp_current_ssthresh). */
+export function currentSsthresh(tcb: Tcb, busy: Busy): u32 {
+  const reducing = busy.caState == CaState.Recovery || busy.caState == CaState.Cwr;
+  return reducing ? tcb.ssthresh : ssthreshKept(tcb);
+}
+
+/** Three quarters of cwnd, or ssthresh if that is more. */
+export function ssthreshKept(tcb: Tcb): u32 {
+  return max(tcb.ssthresh, (tcb.cwnd >> 1) + (tcb.cwnd >> 2));
+}
+
+/**
+ * Data is about to be sent after `idleMs` without: halves cwnd for each RTO that passed, down to the
+ * initial window, unless tcp_slow_start_after_idle is 0. Nothing may be in flight. RFC 5681 §4.1
+ * resets at once; RFC 2861's decay is what Linux does. Returns whether cwnd changed.
+ */
+//= rfc5681 4.1
+export function congestionOnIdleRestart(tcb: Tcb, idleMs: u32): bool {
+  if (config(Config.tcp_slow_start_after_idle) == 0) return false;
+  const rto = <u64>rtoUs(tcb);
+  let left = <u64>idleMs * 1000;
+  if (left <= rto) return false;
+  const floor = min(initialWindow(tcb), tcb.cwnd);
+  const before = tcb.cwnd;
+  tcb.ssthresh = ssthreshKept(tcb);
+  // At most 31 turns: cwnd falls by half each time.
+  while (left > rto && tcb.cwnd > floor) {
+    left -= rto;
+    tcb.cwnd >>= 1;
+  }
+  tcb.cwnd = max(tcb.cwnd, floor);
+  return tcb.cwnd != before;
+}

@@ -1,0 +1,92 @@
+/**
+ * Delivery rate: how fast the network took our data, measured on each ACK from snapshots that every
+ * segment carries. draft-cheng-iccrg-delivery-rate-estimation §2 and §3, as Linux's tcp_rate.c.
+ * Called by segments.ts (sent, delivered), recovery.ts (once an ACK) and output.ts (nothing left to
+ * send). Reads the flight, changes no mark and no window.
+ */
+import { Counter } from "../abi";
+import { countMany } from "../core/counters";
+import { seqGt } from "../core/seq";
+import { system } from "../memory";
+import { AF_RATE, AF_RATE_APP_LIMITED, AF_RENEGING, AckSample } from "./ack-sample";
+import { Busy, SEG_APP_LIMITED, SEG_SACKED, Segment } from "./busy";
+import { Extra, Tcb } from "./records";
+import { minRttUs } from "./rtt";
+import { pipe, segmentEnd, segmentsIn } from "./segments";
+
+/** Snapshots for a segment that leaves now, for the first time or again; stamps txTimeUs. */
+export function rateOnSend(busy: Busy, segment: Segment): void {
+  const now = system().now32;
+  // After an idle spell the interval begins with this segment, not with what was sent before it.
+  if (busy.segmentFirst == 0) {
+    busy.firstTxAtUs = now;
+    busy.deliveredAtUs = now;
+  }
+  segment.txTimeUs = now;
+  segment.delivered = busy.delivered;
+  segment.deliveredTimeUs = busy.deliveredAtUs;
+  segment.firstTxTimeUs = busy.firstTxAtUs;
+}
+
+/** A segment is SACKed or acknowledged for the first time: the one sent last gives the sample. */
+export function rateOnDelivered(busy: Busy, sample: AckSample, segment: Segment): void {
+  if (segment.flags & SEG_SACKED) return;
+  const sent = segment.txTimeUs;
+  const end = segmentEnd(segment);
+  if (sample.flags & AF_RATE) {
+    if (seqGt(sample.lastTxUs, sent)) return;
+    if (sample.lastTxUs == sent && !seqGt(end, sample.lastEndSeq)) return;
+  }
+  sample.flags = (sample.flags | AF_RATE) & ~AF_RATE_APP_LIMITED;
+  if (segment.flags & SEG_APP_LIMITED) sample.flags |= AF_RATE_APP_LIMITED;
+  sample.priorDelivered = segment.delivered;
+  sample.priorTimeUs = segment.deliveredTimeUs;
+  sample.sendElapsedUs = sent - segment.firstTxTimeUs;
+  sample.lastTxUs = sent;
+  sample.lastEndSeq = end;
+  busy.firstTxAtUs = sent;
+}
+
+/**
+ * Once an ACK, when all its deliveries are in the sample: counts them and answers rateDelivered over
+ * rateIntervalUs. The best recent sample stays in Busy for tcp_info.
+ */
+export function rateOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  const now = system().now32;
+  const bytes = sample.deliveredBytes;
+  if (bytes != 0) {
+    busy.delivered += bytes;
+    busy.deliveredAtUs = now;
+    const pieces = segmentsIn(tcb, bytes);
+    countMany(Counter.TcpExtTCPDelivered, pieces);
+    if (tcb.extra != 0) changetype<Extra>(<usize>tcb.extra).delivered += pieces;
+  }
+  if (busy.appLimited != 0 && seqGt(busy.delivered, busy.appLimited)) busy.appLimited = 0;
+  if ((sample.flags & AF_RATE) == 0 || sample.flags & AF_RENEGING) return;
+  const delivered = busy.delivered - sample.priorDelivered;
+  const interval = max(sample.sendElapsedUs, now - sample.priorTimeUs);
+  // Faster than the path's own delay: a retransmission took the credit of its original.
+  if (interval == 0 || interval < minRttUs(busy)) return;
+  sample.rateDelivered = delivered;
+  sample.rateIntervalUs = interval;
+  const faster = <u64>delivered * busy.rateIntervalUs >= <u64>busy.rateDelivered * interval;
+  if ((sample.flags & AF_RATE_APP_LIMITED) == 0 || faster) {
+    busy.rateDelivered = delivered;
+    busy.rateIntervalUs = interval;
+  }
+}
+
+/** output.ts stopped: `unsent` bytes wait. Marks the stretch if the application was the limit. */
+export function rateAppLimited(tcb: Tcb, busy: Busy, unsent: u32): void {
+  if (unsent >= <u32>tcb.sndMss || busy.lostHead != 0) return;
+  const inFlight = pipe(tcb, busy);
+  if (inFlight >= tcb.cwnd) return;
+  const mark = busy.delivered + inFlight;
+  busy.appLimited = mark == 0 ? 1 : mark;
+}
+
+/** Bytes per second; 0: no sample yet. */
+export function deliveryRate(busy: Busy): u64 {
+  if (busy.rateIntervalUs == 0) return 0;
+  return (<u64>busy.rateDelivered * 1000000) / busy.rateIntervalUs;
+}

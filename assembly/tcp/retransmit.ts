@@ -1,0 +1,113 @@
+/**
+ * What to do when the retransmission timer fires: send again, tell the layers of trouble (R1), or
+ * give up (R2). RFC 9293 §3.8.3, RFC 1122 §4.2.3.5, with Linux's tcp_retries1, tcp_retries2 and
+ * tcp_orphan_retries. Called by the timers; answers a verdict, changes nothing.
+ */
+import { Config } from "../abi";
+import { config } from "../config";
+import { Extra, TF_ORPHAN, Tcb } from "./records";
+import { rtoAfter } from "./rtt";
+
+export const enum RetransmitVerdict {
+  /** recoveryOnTimeout, send the head again, double the time-out. */
+  Again = 0,
+  /** The same, and the path is in doubt: soft error to the user, path MTU looked at (R1). */
+  AgainTroubled = 1,
+  /** R2: ETIMEDOUT to the user, or the orphan just ends. */
+  GiveUp = 2,
+}
+
+/** tcp_orphan_retries 0 stands for this many while time-outs still grow (Linux). */
+const ORPHAN_RETRIES: u32 = 8;
+/** Terms of a back-off that are summed one by one; tcp_retries2 has eight bits in Linux. */
+const RETRIES_MAX: u32 = 255;
+
+/**
+ * Milliseconds from the first retransmission to the firing that follows `retries` of them. Summed from
+ * the back-off, not read from a clock: a host that slept for an hour has not tried for an hour.
+ */
+function waitedMs(tcb: Tcb): u64 {
+  let us: u64 = 0;
+  const n = min<u32>(tcb.retries, RETRIES_MAX);
+  for (let i: u32 = 1; i <= n; i++) us += rtoAfter(tcb, i);
+  return us / 1000;
+}
+
+/**
+ * What `retries` are worth in milliseconds: Linux counts them as the time that they would take from a
+ * time-out of tcp_rto_min on, so that 15 are 924.6 s whatever the path's RTT (tcp_model_timeout).
+ */
+export function retriesWorthMs(retries: u32): u64 {
+  const most = <u64>config(Config.tcp_rto_max_ms) * 1000;
+  let us: u64 = 0;
+  let term: u64 = config(Config.tcp_rto_min_us);
+  const n = min(retries, RETRIES_MAX);
+  for (let i: u32 = 0; i <= n; i++) {
+    us += min(term, most);
+    term = min(term << 1, most);
+  }
+  return us / 1000;
+}
+
+/** `limit` 0 and no retransmission yet: not timed out; the first one is always granted. */
+function timedOut(tcb: Tcb, limitMs: u64): bool {
+  return tcb.retries != 0 && waitedMs(tcb) >= limitMs;
+}
+
+// @ts-ignore: decorator
+@inline
+function userTimeoutMs(tcb: Tcb): u32 {
+  return tcb.extra == 0 ? 0 : changetype<Extra>(<usize>tcb.extra).userTimeoutMs;
+}
+
+/** An orphan's retries: fewer, and hardly any once time-outs are at their longest. */
+function orphanRetries(tcb: Tcb): u32 {
+  const set = config(Config.tcp_orphan_retries);
+  const alive = rtoAfter(tcb, tcb.backoff) < config(Config.tcp_rto_max_ms) * 1000;
+  return set == 0 && alive ? ORPHAN_RETRIES : set;
+}
+
+/** R2 has come: nobody answered as long as the settings grant. */
+//= rfc9293 MUST-20
+//= rfc9293 MUST-21
+//= rfc9293 SHLD-11
+export function retransmitGiveUp(tcb: Tcb): bool {
+  const user = userTimeoutMs(tcb);
+  if (user != 0 && (tcb.flags & TF_ORPHAN) == 0) return timedOut(tcb, user);
+  const orphan = (tcb.flags & TF_ORPHAN) != 0;
+  const retries = orphan ? orphanRetries(tcb) : config(Config.tcp_retries2);
+  return timedOut(tcb, retriesWorthMs(retries));
+}
+
+/** The timer fired for data or FIN; tcb.retries does not count this firing yet. */
+//= rfc9293 SHLD-10
+export function retransmitVerdict(tcb: Tcb): RetransmitVerdict {
+  if (retransmitGiveUp(tcb)) return RetransmitVerdict.GiveUp;
+  const troubled = timedOut(tcb, retriesWorthMs(config(Config.tcp_retries1)));
+  return troubled ? RetransmitVerdict.AgainTroubled : RetransmitVerdict.Again;
+}
+
+/** The timer fired for our SYN (TCP_SYNCNT or tcp_syn_retries) or SYN-ACK: counted, as in Linux. */
+//= rfc9293 MUST-22
+//= rfc9293 MUST-23
+export function retransmitSynVerdict(tcb: Tcb, passive: bool): RetransmitVerdict {
+  let limit = config(passive ? Config.tcp_synack_retries : Config.tcp_syn_retries);
+  if (!passive && tcb.extra != 0) {
+    const own = <u32>changetype<Extra>(<usize>tcb.extra).synCnt;
+    if (own != 0) limit = own;
+  }
+  const user = userTimeoutMs(tcb);
+  if (<u32>tcb.retries >= limit) return RetransmitVerdict.GiveUp;
+  if (user != 0 && timedOut(tcb, user)) return RetransmitVerdict.GiveUp;
+  return RetransmitVerdict.Again;
+}
+
+/** µs until the timer shall fire next: the backed-off RTO, cut short where TCP_USER_TIMEOUT ends. */
+export function retransmitTimerUs(tcb: Tcb): u32 {
+  const rto = rtoAfter(tcb, tcb.backoff);
+  const user = userTimeoutMs(tcb);
+  if (user == 0 || tcb.retries == 0) return rto;
+  const spent = waitedMs(tcb) - rtoAfter(tcb, tcb.retries) / 1000;
+  const left = <u64>user > spent ? (<u64>user - spent) * 1000 : 1000;
+  return left < <u64>rto ? <u32>left : rto;
+}

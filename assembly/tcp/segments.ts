@@ -1,0 +1,457 @@
+/**
+ * The flight: one record for each sent super-segment or part of it, in a treap by sequence number
+ * and in two lists: in flight by time of transmission, and lost. RFC 6675's scoreboard lives here as
+ * marks with exact byte counts. An ACK costs O(log n) for each edge and O(1), amortised, for each
+ * record that it changes; the flight is never walked. Called by output.ts (sent), ack.ts (acked),
+ * sack.ts and recovery.ts (marks). Decides nothing about loss or rate.
+ */
+import { Config, Counter, Fault } from "../abi";
+import { config } from "../config";
+import { count, countMany } from "../core/counters";
+import { invariant } from "../core/invariant";
+import { PoolId, pool, poolGive, poolTake } from "../core/pool";
+import { seqGt, seqLe, seqLt, seqMin } from "../core/seq";
+import { treapFloor, treapInsert, treapNext, treapPrev, treapRemove } from "../core/treap";
+import { system } from "../memory";
+import {
+  AF_ADVANCED, AF_DATA_ACKED, AF_NEW_SACK, AF_RENEGING, AF_RETRANS_ACKED, AF_SYN_ACKED, AckSample,
+  RTT_NONE,
+} from "./ack-sample";
+import {
+  Busy, CaState, SEG_APP_LIMITED, SEG_EVER_RETRANS, SEG_FIN, SEG_LOST, SEG_PARTIAL, SEG_RETRANS,
+  SEG_SACKED, SEG_SYN, Segment,
+} from "./busy";
+import { rateOnDelivered, rateOnSend } from "./delivery-rate";
+import { Extra, Tcb } from "./records";
+import { reorderingSeen } from "./sack";
+
+/** A record made by sending grows to the size of the largest super-segment, no further. */
+const MERGE_MAX: u32 = 65536;
+/** Once the pool is half used, nobody may hold more than this part of it: 1/8. */
+const SHARE_SHIFT: u32 = 3;
+/** New data leaves 1/16 of the pool to splits, which recovery needs. */
+const RESERVE_SHIFT: u32 = 4;
+
+// @ts-ignore: decorator
+@inline
+export function segmentAt(address: usize): Segment {
+  return changetype<Segment>(address);
+}
+
+// @ts-ignore: decorator
+@inline
+export function segmentEnd(segment: Segment): u32 {
+  return segment.seq + segment.length;
+}
+
+// @ts-ignore: decorator
+@inline
+function rootOf(busy: Busy): usize {
+  return changetype<usize>(busy) + offsetof<Busy>("segmentRoot");
+}
+
+/** The record that holds `seq`, or the last one before it; 0: none. */
+// @ts-ignore: decorator
+@inline
+export function segmentFloor(busy: Busy, seq: u32): usize {
+  return treapFloor(rootOf(busy), seq);
+}
+
+// @ts-ignore: decorator
+@inline
+function addressOf(segment: Segment): u32 {
+  return <u32>changetype<usize>(segment);
+}
+
+//= rfc6675 3
+/** Bytes estimated to be in the network: RFC 6675's pipe, kept instead of computed. */
+export function pipe(tcb: Tcb, busy: Busy): u32 {
+  const out = tcb.sndNxt - tcb.sndUna + busy.retransBytes;
+  const left = busy.sackedBytes + busy.lostBytes;
+  return out > left ? out - left : 0;
+}
+
+/** Bytes at whose multiples records are split: the MSS, never below tcp_min_snd_mss. */
+export function splitUnit(tcb: Tcb): u32 {
+  return max<u32>(max<u32>(tcb.sndMss, config(Config.tcp_min_snd_mss)), 1);
+}
+
+/** `bytes` in segments, rounded up. */
+export function segmentsIn(tcb: Tcb, bytes: u32): u32 {
+  const unit = splitUnit(tcb);
+  return (bytes + unit - 1) / unit;
+}
+
+// ---- Records and their lists
+
+/** May this connection take one more record? New data leaves the reserve alone. */
+function mayTake(busy: Busy, newData: bool): bool {
+  const all = pool(PoolId.Segment).capacity;
+  const used = pool(PoolId.Segment).used;
+  if (used > all >> 1 && busy.segmentCount >= all >> SHARE_SHIFT) return false;
+  if (!newData || busy.segmentCount == 0) return true;
+  return used < all - (all >> RESERVE_SHIFT);
+}
+
+function recordTake(busy: Busy, newData: bool): usize {
+  const record = mayTake(busy, newData) ? poolTake(PoolId.Segment) : 0;
+  if (record == 0) count(Counter.AckornSegmentsExhausted);
+  return record;
+}
+
+// @ts-ignore: decorator
+@inline
+function inLostList(flags: u8): bool {
+  return (flags & (SEG_LOST | SEG_RETRANS)) == SEG_LOST;
+}
+
+function listAppend(busy: Busy, segment: Segment): void {
+  const self = addressOf(segment);
+  segment.listNext = 0;
+  if (inLostList(segment.flags)) {
+    segment.listPrev = busy.lostTail;
+    if (busy.lostTail == 0) busy.lostHead = self;
+    else segmentAt(busy.lostTail).listNext = self;
+    busy.lostTail = self;
+  } else {
+    segment.listPrev = busy.flightTail;
+    if (busy.flightTail == 0) busy.flightHead = self;
+    else segmentAt(busy.flightTail).listNext = self;
+    busy.flightTail = self;
+  }
+}
+
+function listRemove(busy: Busy, segment: Segment): void {
+  const lost = inLostList(segment.flags);
+  const prev = segment.listPrev;
+  const next = segment.listNext;
+  if (prev != 0) segmentAt(prev).listNext = next;
+  else if (lost) busy.lostHead = next;
+  else busy.flightHead = next;
+  if (next != 0) segmentAt(next).listPrev = prev;
+  else if (lost) busy.lostTail = prev;
+  else busy.flightTail = prev;
+  segment.listPrev = 0;
+  segment.listNext = 0;
+}
+
+/** Puts `segment` right after `before`, in the list that both are in. */
+function listInsertAfter(busy: Busy, before: Segment, segment: Segment): void {
+  const self = addressOf(segment);
+  const next = before.listNext;
+  segment.listPrev = addressOf(before);
+  segment.listNext = next;
+  before.listNext = self;
+  if (next != 0) segmentAt(next).listPrev = self;
+  else if (inLostList(segment.flags)) busy.lostTail = self;
+  else busy.flightTail = self;
+}
+
+/** Out of the treap and back to the pool; the caller has settled lists and counts. */
+function recordGive(busy: Busy, segment: Segment): void {
+  const self = addressOf(segment);
+  if (busy.segmentFirst == self) busy.segmentFirst = <u32>treapNext(self);
+  if (busy.segmentLast == self) busy.segmentLast = <u32>treapPrev(self);
+  treapRemove(rootOf(busy), self);
+  busy.segmentCount--;
+  poolGive(PoolId.Segment, self);
+}
+
+// ---- Sending
+
+/**
+ * New data [seq, seq + length) is being sent; `flags`: SEG_SYN, SEG_FIN, whose octets are in
+ * `length`. False: out of records, and the caller sends nothing new. Does not move sndNxt: call it
+ * before. A connection with nothing in flight is refused only by an empty pool.
+ */
+export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags: u8): bool {
+  invariant(length != 0, Fault.Segment);
+  const now = system().now32;
+  const marks: u8 = busy.appLimited != 0 ? flags | SEG_APP_LIMITED : flags;
+  const last = segmentAt(busy.segmentLast);
+  if (busy.segmentLast != 0) {
+    invariant(segmentEnd(last) == seq, Fault.Segment);
+    if (
+      last.txTimeUs == now && last.flags == marks && last.delivered == busy.delivered &&
+      (marks & (SEG_SYN | SEG_FIN)) == 0 && last.length + length <= MERGE_MAX &&
+      last.length % splitUnit(tcb) == 0
+    ) {
+      last.length += length;
+      sentCount(busy, length);
+      return true;
+    }
+  }
+  const record = recordTake(busy, true);
+  if (record == 0) return false;
+  const segment = segmentAt(record);
+  segment.seq = seq;
+  segment.length = length;
+  segment.flags = marks;
+  segment.retransmits = 0;
+  segment.reserved = 0;
+  rateOnSend(busy, segment);
+  treapInsert(rootOf(busy), record);
+  busy.segmentCount++;
+  if (busy.segmentFirst == 0) busy.segmentFirst = <u32>record;
+  busy.segmentLast = <u32>record;
+  listAppend(busy, segment);
+  sentCount(busy, length);
+  return true;
+}
+
+/** PRR counts all that leaves while it governs (RFC 9937 §6: prr_out). */
+function sentCount(busy: Busy, bytes: u32): void {
+  if (busy.caState == CaState.Recovery || busy.caState == CaState.Cwr) busy.prrOut += bytes;
+}
+
+/**
+ * `sent` bytes from the front of the record are being sent again (all of it, unless splitting failed).
+ * Counts the retransmission: TcpRetransSegs, TCPFastRetrans or TCPSlowStartRetrans, Extra.
+ */
+export function segmentRetransmitted(tcb: Tcb, busy: Busy, segment: Segment, sent: u32): void {
+  invariant((segment.flags & SEG_SACKED) == 0 && sent <= segment.length, Fault.Segment);
+  listRemove(busy, segment);
+  if ((segment.flags & SEG_RETRANS) == 0) busy.retransBytes += segment.length;
+  segment.flags |= SEG_RETRANS | SEG_EVER_RETRANS;
+  segment.flags &= ~(SEG_PARTIAL | SEG_APP_LIMITED);
+  if (sent < segment.length) segment.flags |= SEG_PARTIAL;
+  if (busy.appLimited != 0) segment.flags |= SEG_APP_LIMITED;
+  if (segment.retransmits < 255) segment.retransmits++;
+  rateOnSend(busy, segment);
+  listAppend(busy, segment);
+  sentCount(busy, sent);
+  const pieces = segmentsIn(tcb, sent);
+  if (<i32>busy.undoRetrans < 0) busy.undoRetrans = 0;
+  busy.undoRetrans += pieces;
+  countMany(Counter.TcpRetransSegs, pieces);
+  const slow = busy.caState == CaState.Loss;
+  countMany(slow ? Counter.TcpExtTCPSlowStartRetrans : Counter.TcpExtTCPFastRetrans, pieces);
+  if (tcb.extra != 0) {
+    const extra = changetype<Extra>(<usize>tcb.extra);
+    extra.totalRetrans += pieces;
+    extra.bytesRetrans += sent;
+  }
+}
+
+/**
+ * Cuts a record that is not SACKed in two after `bytes`, a multiple of splitUnit. False: out of
+ * records (counted), nothing changed. Marks and place in the list stay with both pieces.
+ */
+export function segmentsSplit(busy: Busy, segment: Segment, bytes: u32): bool {
+  invariant(bytes != 0 && bytes < segment.length, Fault.Segment);
+  invariant((segment.flags & SEG_SACKED) == 0, Fault.Segment);
+  const record = recordTake(busy, false);
+  if (record == 0) return false;
+  const tail = segmentAt(record);
+  tail.seq = segment.seq + bytes;
+  tail.length = segment.length - bytes;
+  tail.txTimeUs = segment.txTimeUs;
+  tail.delivered = segment.delivered;
+  tail.deliveredTimeUs = segment.deliveredTimeUs;
+  tail.firstTxTimeUs = segment.firstTxTimeUs;
+  tail.flags = segment.flags & ~SEG_SYN;
+  tail.retransmits = segment.retransmits;
+  tail.reserved = 0;
+  segment.length = bytes;
+  segment.flags &= ~SEG_FIN;
+  treapInsert(rootOf(busy), record);
+  busy.segmentCount++;
+  if (busy.segmentLast == addressOf(segment)) busy.segmentLast = <u32>record;
+  listInsertAfter(busy, segment, tail);
+  return true;
+}
+
+// ---- Marks
+
+/**
+ * Marks lost what is in flight: an original, or, if it had been sent again, its retransmission. It
+ * goes to the end of the lost list. Nothing happens to what is in that list already.
+ */
+export function segmentMarkLost(busy: Busy, segment: Segment, sample: AckSample): void {
+  const flags = segment.flags;
+  invariant((flags & SEG_SACKED) == 0, Fault.Segment);
+  if (inLostList(flags)) return;
+  listRemove(busy, segment);
+  if ((flags & SEG_LOST) == 0) busy.lostBytes += segment.length;
+  if (flags & SEG_RETRANS) busy.retransBytes -= segment.length;
+  segment.flags = (flags | SEG_LOST) & ~(SEG_RETRANS | SEG_PARTIAL);
+  sample.lostBytes += segment.length;
+  listAppend(busy, segment);
+}
+
+/** The original is lost, but a retransmission that was sent ahead of that verdict may still arrive. */
+export function segmentMarkOriginalLost(busy: Busy, segment: Segment, sample: AckSample): void {
+  invariant((segment.flags & (SEG_SACKED | SEG_LOST)) == 0, Fault.Segment);
+  invariant((segment.flags & SEG_RETRANS) != 0, Fault.Segment);
+  segment.flags |= SEG_LOST;
+  busy.lostBytes += segment.length;
+  sample.lostBytes += segment.length;
+}
+
+/** The peer has it. Merges with SACKed neighbours; returns the record that it is part of now. */
+export function segmentMarkSacked(
+  busy: Busy, segment: Segment, sample: AckSample,
+): Segment {
+  const length = segment.length;
+  const flags = segment.flags;
+  invariant((flags & SEG_SACKED) == 0, Fault.Segment);
+  listRemove(busy, segment);
+  if (flags & SEG_LOST) busy.lostBytes -= length;
+  if (flags & SEG_RETRANS) busy.retransBytes -= length;
+  rateOnDelivered(busy, sample, segment);
+  if ((flags & SEG_EVER_RETRANS) == 0) {
+    const rtt = system().now32 - segment.txTimeUs;
+    if (sample.sackRttUs == RTT_NONE || rtt > sample.sackRttUs) sample.sackRttUs = rtt;
+    reorderingSeen(sample, segment.seq);
+  }
+  segment.flags = (flags | SEG_SACKED) & ~(SEG_LOST | SEG_RETRANS | SEG_PARTIAL);
+  sample.newlySackedBytes += length;
+  sample.deliveredBytes += length;
+  sample.flags |= AF_NEW_SACK;
+  busy.sackedBytes += length;
+  busy.sackedBlocks++;
+  if (seqLt(segment.seq, busy.lossCursor)) {
+    busy.sackedBlocksBelowCursor++;
+    busy.sackedBelowCursor += bytesBelow(segment, busy.lossCursor);
+  }
+  if (seqGt(segmentEnd(segment), busy.highSack)) busy.highSack = segmentEnd(segment);
+  const next = <u32>treapNext(changetype<usize>(segment));
+  if (next != 0 && segmentAt(next).flags & SEG_SACKED) merge(busy, segment, segmentAt(next));
+  const prev = <u32>treapPrev(changetype<usize>(segment));
+  if (prev == 0 || (segmentAt(prev).flags & SEG_SACKED) == 0) return segment;
+  merge(busy, segmentAt(prev), segment);
+  return segmentAt(prev);
+}
+
+/** How many of the record's bytes lie before `seq`, which is not before its first. */
+// @ts-ignore: decorator
+@inline
+function bytesBelow(segment: Segment, seq: u32): u32 {
+  return seqMin(segmentEnd(segment), seq) - segment.seq;
+}
+
+/** Two SACKed neighbours become one: the holes alone cost records. */
+function merge(busy: Busy, left: Segment, right: Segment): void {
+  invariant(segmentEnd(left) == right.seq, Fault.Segment);
+  if (seqLt(right.seq, busy.lossCursor)) busy.sackedBlocksBelowCursor--;
+  busy.sackedBlocks--;
+  left.length += right.length;
+  left.flags |= right.flags;
+  recordGive(busy, right);
+}
+
+// ---- Acknowledgement
+
+/**
+ * Everything before `ack` is delivered: pops whole records, cuts the first one short. sndUna is
+ * `ack` already. Fills the sample: bytes, RTT, flags, rate. O(records acknowledged).
+ */
+export function segmentsAcked(tcb: Tcb, busy: Busy, ack: u32, sample: AckSample): void {
+  if ((sample.flags & AF_ADVANCED) == 0) return;
+  sample.ackedBytes = ack - sample.priorUna;
+  while (busy.segmentFirst != 0) {
+    const segment = segmentAt(busy.segmentFirst);
+    if (seqLe(ack, segment.seq)) break;
+    sample.visited++;
+    const whole = seqLe(segmentEnd(segment), ack);
+    const bytes = whole ? segment.length : ack - segment.seq;
+    acked(busy, segment, bytes, whole, sample);
+    if (whole) continue;
+    // SYN is the first octet: once part of the record is acknowledged, it is gone.
+    segment.seq = ack;
+    segment.length -= bytes;
+    segment.flags &= ~SEG_SYN;
+    if (segment.flags & SEG_PARTIAL) segmentMarkLost(busy, segment, sample);
+  }
+  if (seqLt(busy.highSack, ack)) busy.highSack = ack;
+  if (seqLt(busy.lossCursor, ack)) {
+    busy.lossCursor = ack;
+    invariant(busy.sackedBelowCursor == 0, Fault.Segment);
+    invariant(busy.sackedBlocksBelowCursor == 0, Fault.Segment);
+  }
+  const first = busy.segmentFirst;
+  if (first != 0 && segmentAt(first).flags & SEG_SACKED) sample.flags |= AF_RENEGING;
+}
+
+/** Takes `bytes` at the front of `segment` out of all counts, and the record away if that is all. */
+function acked(
+  busy: Busy, segment: Segment, bytes: u32, whole: bool, sample: AckSample,
+): void {
+  const flags = segment.flags;
+  if (flags & SEG_EVER_RETRANS) sample.flags |= AF_RETRANS_ACKED;
+  if (flags & SEG_SYN) sample.flags |= AF_SYN_ACKED;
+  if ((flags & SEG_SYN) == 0 || bytes > 1) sample.flags |= AF_DATA_ACKED;
+  if (flags & SEG_SACKED) {
+    busy.sackedBytes -= bytes;
+    if (seqLt(segment.seq, busy.lossCursor)) {
+      const below = bytesBelow(segment, busy.lossCursor);
+      busy.sackedBelowCursor -= min(below, bytes);
+      if (whole || below <= bytes) busy.sackedBlocksBelowCursor--;
+    }
+    if (whole) busy.sackedBlocks--;
+  } else {
+    if (flags & SEG_LOST) busy.lostBytes -= bytes;
+    if (flags & SEG_RETRANS) busy.retransBytes -= bytes;
+    sample.deliveredBytes += bytes;
+    rateOnDelivered(busy, sample, segment);
+    if ((flags & SEG_EVER_RETRANS) == 0) {
+      const rtt = system().now32 - segment.txTimeUs;
+      if (sample.rttUs == RTT_NONE) sample.rttUs = rtt;
+      sample.recentRttUs = rtt;
+      reorderingSeen(sample, segment.seq);
+    }
+    if (whole) listRemove(busy, segment);
+  }
+  if (whole) recordGive(busy, segment);
+}
+
+// ---- Whole flight: time-out, end, and the check for tests
+
+/**
+ * Marks all that is not SACKED lost and lists it by sequence, so that the head is sent again first.
+ * `forget`: SACK marks too (RFC 2018 §8). Walks the flight: a time-out may, an ACK may not.
+ */
+export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
+  busy.flightHead = 0;
+  busy.flightTail = 0;
+  busy.lostHead = 0;
+  busy.lostTail = 0;
+  busy.retransBytes = 0;
+  busy.lostBytes = 0;
+  if (forget) {
+    busy.sackedBytes = 0;
+    busy.sackedBlocks = 0;
+    busy.highSack = tcb.sndUna;
+  }
+  for (let at = <usize>busy.segmentFirst; at != 0; at = treapNext(at)) {
+    const segment = segmentAt(at);
+    if (forget) segment.flags &= ~SEG_SACKED;
+    if (segment.flags & SEG_SACKED) continue;
+    segment.flags = (segment.flags | SEG_LOST) & ~(SEG_RETRANS | SEG_PARTIAL);
+    busy.lostBytes += segment.length;
+    listAppend(busy, segment);
+  }
+  busy.lossCursor = tcb.sndNxt;
+  busy.sackedBelowCursor = forget ? 0 : busy.sackedBytes;
+  busy.sackedBlocksBelowCursor = busy.sackedBlocks;
+}
+
+/** Gives every record back and forgets the flight. O(records). */
+export function segmentsRelease(busy: Busy): void {
+  while (busy.segmentFirst != 0) {
+    const segment = segmentAt(busy.segmentFirst);
+    recordGive(busy, segment);
+  }
+  invariant(busy.segmentCount == 0 && busy.segmentRoot == 0, Fault.Segment);
+  busy.segmentLast = 0;
+  busy.flightHead = 0;
+  busy.flightTail = 0;
+  busy.lostHead = 0;
+  busy.lostTail = 0;
+  busy.sackedBytes = 0;
+  busy.sackedBlocks = 0;
+  busy.sackedBelowCursor = 0;
+  busy.sackedBlocksBelowCursor = 0;
+  busy.lostBytes = 0;
+  busy.retransBytes = 0;
+}
