@@ -272,3 +272,19 @@ export function arenaFreeCount(shift: u32): u32 {
 }
 
 if (offsetof<Arena>() > 64) ERROR("Arena's fields stand before its lists");
+
+/** Bytes handed out and not given back; what waits in limbo is still in use. */
+// @ts-ignore: decorator
+@inline
+export function arenaUsed(): u32 {
+  return arena().used;
+}
+
+/** u32 size, high-water mark and refused allocations at `at`; returns bytes in use. */
+export function arenaStats(at: usize): u32 {
+  const a = arena();
+  writeU32(at, a.bytes);
+  writeU32(at + 4, a.high);
+  writeU32(at + 8, a.failed);
+  return a.used;
+}

@@ -66,7 +66,7 @@ function establish(tcb: Tcb, a: Arrival): bool {
   tcb.sndWnd = a.window << sndScale(tcb);
   tcb.sndWl1 = a.seq;
   tcb.sndWl2 = a.ack;
-  tcb.timerKind = TimerKind.None;
+  tcb.timerKind = <u8>TimerKind.None;
   tcb.retries = 0;
   tcb.backoff = 0;
   setState(tcb, State.ESTABLISHED);

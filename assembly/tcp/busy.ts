@@ -176,7 +176,7 @@ export class Busy {
   cc11: u64;
   cc12: u64;
 }
-export const BUSY_BYTES: u32 = 472;
+export const BUSY_BYTES: u32 = 480;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
 @unmanaged
@@ -200,7 +200,8 @@ export class Segment {
   flags: u8;
   /** Transmissions beyond the first, saturating. */
   retransmits: u8;
-  reserved: u16;
+  /** Bytes of its first MSS that are acknowledged: boundaries stay where the packets had them. */
+  cut: u16;
 }
 export const SEGMENT_BYTES: u32 = 48;
 

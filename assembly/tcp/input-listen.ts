@@ -76,5 +76,5 @@ function fill(
   request.tos = listener.tos;
   const buffer = listener.rcvBuf != 0 ? listener.rcvBuf : config(Config.tcp_rmem_default);
   request.rcvWnd = <u16>min<u32>(buffer, 65535);
-  request.state = State.SYN_RECV;
+  request.state = <u8>State.SYN_RECV;
 }

@@ -87,7 +87,7 @@ function complete(request: SynRequest, a: Arrival, o: TcpOptions, hasTs: bool): 
   tcb.sndWnd = a.window << sndScale(tcb);
   tcb.sndWl1 = a.seq;
   tcb.sndWl2 = a.ack;
-  tcb.eventMask |= EVENT_CONNECTED;
+  tcb.eventMask |= <u16>EVENT_CONNECTED;
   count(Counter.TcpPassiveOpens);
   acceptPush(listener, tcb);
   return record;

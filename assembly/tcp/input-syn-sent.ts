@@ -19,11 +19,10 @@ import { synSend } from "./output";
 import { Endpoint, TF_TS_OK, Tcb } from "./records";
 import { resetReply } from "./reset";
 import { rttAfterHandshake, rttSample } from "./rtt";
-import { busyOf, outputList, setState, tcbClosed } from "./tcb";
+import { busyOf, busyReceiveBegin, outputList, setState, tcbClosed } from "./tcb";
 import { ackNow } from "./text";
 import { timerStop, timersRefresh } from "./timers";
 import { tsNow } from "./timestamps";
-import { recvRestart } from "./user";
 
 /** True: the connection is established and the rest of the segment (text, FIN) is to be looked at. */
 export function inputSynSent(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
@@ -45,7 +44,7 @@ export function inputSynSent(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   synOptionsApply(tcb, o, tcb.flags);
   tcb.rcvNxt = a.seq + 1;
   tcb.rcvWup = tcb.rcvNxt;
-  recvRestart(tcb);
+  busyReceiveBegin(tcb);
   tcb.sndWl1 = a.seq;
   tcb.sndWnd = a.window; // a SYN's window is never scaled
   a.seq++;

@@ -104,7 +104,7 @@ function parse(p: Packet, a: Arrival, o: TcpOptions, key: Endpoint): bool {
   key.remotePort = <u16>h.sourcePort;
   key.localPort = <u16>h.destinationPort;
   key.localAddress = p.localAddress;
-  key.kind = RecordKind.Free;
+  key.kind = <u8>RecordKind.Free;
   return true;
 }
 

@@ -42,8 +42,8 @@ export function listenerTake(): usize {
   const generation = listener.generation + 1;
   zeroBytes(record, LISTENER_BYTES);
   listener.generation = generation == 0 ? 1 : generation;
-  listener.kind = RecordKind.Listener;
-  listener.state = State.LISTEN;
+  listener.kind = <u8>RecordKind.Listener;
+  listener.state = <u8>State.LISTEN;
   listener.ttl = <u8>config(Config.ip_default_ttl);
   listener.congestion = <u8>config(Config.tcp_congestion_control);
   return record;
@@ -109,8 +109,8 @@ export function synRequestTake(listener: Listener): usize {
   if (record == 0) return 0;
   const request = changetype<SynRequest>(record);
   request.wheelLink = 0;
-  request.kind = RecordKind.SynRequest;
-  request.state = State.SYN_RECV;
+  request.kind = <u8>RecordKind.SynRequest;
+  request.state = <u8>State.SYN_RECV;
   request.listener = <u32>changetype<usize>(listener);
   request.retransmits = 0;
   request.flags = 0;
@@ -121,7 +121,7 @@ export function synRequestTake(listener: Listener): usize {
 export function synRequestEnd(request: SynRequest): void {
   wheelCancel(changetype<usize>(request));
   demuxRemove(changetype<Endpoint>(request));
-  request.kind = RecordKind.Free;
+  request.kind = <u8>RecordKind.Free;
   changetype<Listener>(<usize>request.listener).synCount--;
   poolGive(PoolId.SynRequest, changetype<usize>(request));
 }
@@ -213,7 +213,7 @@ export function synRequestPromote(request: SynRequest): usize {
   tcb.rcvNxt = request.irs + 1;
   tcb.rcvWup = tcb.rcvNxt;
   tcb.rcvWnd = request.rcvWnd;
-  tcb.state = State.ESTABLISHED;
+  tcb.state = <u8>State.ESTABLISHED;
   trace(Trace.StateChange, indexOf(tcb), portsOf(tcb), State.SYN_RECV, State.ESTABLISHED, 0);
   congestionInit(tcb, request.retransmits != 0);
   synRequestEnd(request);

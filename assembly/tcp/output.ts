@@ -83,7 +83,7 @@ function busyOutput(tcb: Tcb, busy: Busy): OutputVerdict {
 function gapAcks(tcb: Tcb, busy: Busy): bool {
   const told = busy.rangeCount != 0 || busy.dsackStart != busy.dsackEnd;
   if (!told) return true;
-  const owed = tcb.flags & TF_SACK_OK ? 1 : max<u32>(busy.pendingDupAcks, 1);
+  const owed: u32 = tcb.flags & TF_SACK_OK ? 1 : max<u32>(busy.pendingDupAcks, 1);
   for (let i: u32 = 0; i < owed; i++) {
     if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) == SEND_DEFERRED) return false;
   }
@@ -162,7 +162,7 @@ function sendNew(tcb: Tcb, busy: Busy): OutputVerdict {
     const waiting = send.tail - tcb.sndNxt;
     const finDue = (tcb.flags & TF_FIN_QUEUED) != 0;
     if (waiting == 0 && !finDue) break;
-    const length = waiting == 0 ? 0 : permitted(tcb, busy, waiting, sendQuota(tcb, busy));
+    const length: u32 = waiting == 0 ? 0 : permitted(tcb, busy, waiting, sendQuota(tcb, busy));
     const fin = finDue && length == waiting && windowRoom(tcb) > length;
     if (length == 0 && !fin) break;
     if (!ringRoom(tcb)) return OutputVerdict.Full;

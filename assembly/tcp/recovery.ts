@@ -29,8 +29,8 @@ import { Extra, TF_SACK_OK, Tcb } from "./records";
 import { minRttBegin } from "./rtt";
 import { reorderingUpdate, sackReneged } from "./sack";
 import {
-  pipe, segmentAt, segmentEnd, segmentFloor, segmentMarkLost, segmentMarkOriginalLost,
-  segmentsIn, segmentsMarkAllLost, segmentsSplit, splitUnit,
+  boundaryAfter, boundaryBefore, pipe, segmentAt, segmentEnd, segmentFloor, segmentMarkLost,
+  segmentMarkOriginalLost, segmentsIn, segmentsMarkAllLost, segmentsSplit, splitUnit,
 } from "./segments";
 
 /** Records looked at for NextSeg's rule 3; further on, the rescue or the time-out repairs. */
@@ -192,9 +192,9 @@ function markHead(tcb: Tcb, busy: Busy, sample: AckSample): void {
   if (busy.segmentFirst == 0) return;
   const first = segmentAt(busy.segmentFirst);
   if (first.flags & (SEG_SACKED | SEG_LOST)) return;
-  const unit = splitUnit(tcb);
   // Without a record for the cut all of it is marked; recoveryPrepare sends one segment of it.
-  if (first.length > unit) segmentsSplit(busy, first, unit);
+  const one = boundaryAfter(tcb, first, 1);
+  if (first.length > one) segmentsSplit(busy, first, one);
   segmentMarkLost(busy, first, sample);
 }
 
@@ -349,9 +349,9 @@ export function recoveryNext(busy: Busy): usize {
  * cuts the record there. Send them, then call segmentRetransmitted with the same number.
  */
 export function recoveryPrepare(tcb: Tcb, busy: Busy, segment: Segment, limit: u32): u32 {
-  const unit = splitUnit(tcb);
-  if (segment.length <= max(limit, unit)) return segment.length;
-  const bytes = max(limit - (limit % unit), unit);
+  const one = boundaryAfter(tcb, segment, 1);
+  if (segment.length <= max(limit, one)) return segment.length;
+  const bytes = max(boundaryBefore(tcb, segment, limit), one);
   segmentsSplit(busy, segment, bytes);
   return bytes;
 }
@@ -381,9 +381,8 @@ function rescue(tcb: Tcb, busy: Busy): usize {
   if (at == 0) return 0;
   const segment = segmentAt(at);
   if (segment.flags & (SEG_LOST | SEG_RETRANS)) return 0;
-  const unit = splitUnit(tcb);
-  if (segment.length > unit) {
-    const front = ((segment.length - 1) / unit) * unit;
+  const front = boundaryBefore(tcb, segment, segment.length - 1);
+  if (front != 0) {
     if (!segmentsSplit(busy, segment, front)) return 0;
     at = treapNext(at);
   }

@@ -13,7 +13,8 @@ import { AF_DSACK, AF_REORDERED, AckSample } from "./ack-sample";
 import { Busy, SEG_SACKED } from "./busy";
 import { Extra, Tcb } from "./records";
 import {
-  segmentAt, segmentEnd, segmentFloor, segmentMarkSacked, segmentsIn, segmentsSplit, splitUnit,
+  boundaryAfter, boundaryBefore, segmentAt, segmentEnd, segmentFloor, segmentMarkSacked, segmentsIn,
+  segmentsSplit,
 } from "./segments";
 
 /** Blocks that fit in the option space; more are not looked at. */
@@ -127,8 +128,7 @@ function markRange(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample
     let marked = segment;
     if ((segment.flags & SEG_SACKED) == 0) {
       if (seqGt(segmentEnd(segment), end)) {
-        const inside = end - segment.seq;
-        const whole = inside - (inside % splitUnit(tcb));
+        const whole = boundaryBefore(tcb, segment, end - segment.seq);
         if (whole == 0 || !segmentsSplit(busy, segment, whole)) return;
       }
       marked = segmentMarkSacked(busy, segment, sample);
@@ -141,9 +141,9 @@ function markRange(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample
 function afterEdge(tcb: Tcb, busy: Busy, at: usize, start: u32): usize {
   const segment = segmentAt(at);
   if ((segment.flags & SEG_SACKED) == 0) {
-    const unit = splitUnit(tcb);
-    const outside = ((start - segment.seq + unit - 1) / unit) * unit;
-    if (outside < segment.length && !segmentsSplit(busy, segment, outside)) return treapNext(at);
+    const outside = boundaryAfter(tcb, segment, start - segment.seq);
+    // Refused or not, what may be SACKed begins with the next record.
+    if (outside < segment.length) segmentsSplit(busy, segment, outside);
   }
   return treapNext(at);
 }

@@ -82,6 +82,21 @@ export function segmentsIn(tcb: Tcb, bytes: u32): u32 {
   return (bytes + unit - 1) / unit;
 }
 
+/** Bytes of `segment` up to the last MSS boundary at or before `bytes`; 0: there is none. */
+export function boundaryBefore(tcb: Tcb, segment: Segment, bytes: u32): u32 {
+  const cut = <u32>segment.cut;
+  const unit = splitUnit(tcb);
+  const at = ((bytes + cut) / unit) * unit;
+  return at > cut ? at - cut : 0;
+}
+
+/** Bytes of `segment` up to the first MSS boundary at or after `bytes`. */
+export function boundaryAfter(tcb: Tcb, segment: Segment, bytes: u32): u32 {
+  const cut = <u32>segment.cut;
+  const unit = splitUnit(tcb);
+  return ((bytes + cut + unit - 1) / unit) * unit - cut;
+}
+
 // ---- Records and their lists
 
 /** May this connection take one more record? New data leaves the reserve alone. */
@@ -174,7 +189,7 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
     if (
       last.txTimeUs == now && last.flags == marks && last.delivered == busy.delivered &&
       (marks & (SEG_SYN | SEG_FIN)) == 0 && last.length + length <= MERGE_MAX &&
-      last.length % splitUnit(tcb) == 0
+      (last.length + last.cut) % splitUnit(tcb) == 0
     ) {
       last.length += length;
       sentCount(busy, length);
@@ -188,7 +203,7 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
   segment.length = length;
   segment.flags = marks;
   segment.retransmits = 0;
-  segment.reserved = 0;
+  segment.cut = 0;
   rateOnSend(busy, segment);
   treapInsert(rootOf(busy), record);
   busy.segmentCount++;
@@ -234,7 +249,7 @@ export function segmentRetransmitted(tcb: Tcb, busy: Busy, segment: Segment, sen
 }
 
 /**
- * Cuts a record that is not SACKed in two after `bytes`, a multiple of splitUnit. False: out of
+ * Cuts a record that is not SACKed in two after `bytes`, an MSS boundary. False: out of
  * records (counted), nothing changed. Marks and place in the list stay with both pieces.
  */
 export function segmentsSplit(busy: Busy, segment: Segment, bytes: u32): bool {
@@ -251,7 +266,7 @@ export function segmentsSplit(busy: Busy, segment: Segment, bytes: u32): bool {
   tail.firstTxTimeUs = segment.firstTxTimeUs;
   tail.flags = segment.flags & ~SEG_SYN;
   tail.retransmits = segment.retransmits;
-  tail.reserved = 0;
+  tail.cut = 0;
   segment.length = bytes;
   segment.flags &= ~SEG_FIN;
   treapInsert(rootOf(busy), record);
@@ -359,6 +374,7 @@ export function segmentsAcked(tcb: Tcb, busy: Busy, ack: u32, sample: AckSample)
     if (whole) continue;
     // SYN is the first octet: once part of the record is acknowledged, it is gone.
     segment.seq = ack;
+    segment.cut = <u16>((bytes + segment.cut) % splitUnit(tcb));
     segment.length -= bytes;
     segment.flags &= ~SEG_SYN;
     if (segment.flags & SEG_PARTIAL) segmentMarkLost(busy, segment, sample);

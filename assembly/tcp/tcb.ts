@@ -36,9 +36,9 @@ export function tcbTake(): usize {
   const generation = tcb.generation + 1;
   zeroBytes(record, offsetof<Tcb>());
   tcb.generation = generation == 0 ? 1 : generation;
-  tcb.kind = RecordKind.Connection;
-  tcb.state = State.CLOSE;
-  tcb.localAddress = LOCAL_ANY;
+  tcb.kind = <u8>RecordKind.Connection;
+  tcb.state = <u8>State.CLOSE;
+  tcb.localAddress = <u16>LOCAL_ANY;
   tcb.ttl = <u8>config(Config.ip_default_ttl);
   tcb.congestion = <u8>config(Config.tcp_congestion_control);
   tcb.ssthresh = 0xffffffff;
@@ -54,8 +54,8 @@ export function tcbFree(tcb: Tcb): void {
   if (tcb.flags & TF_EVENT_LISTED) eventsForget(<u32>changetype<usize>(tcb));
   if (tcb.flags & TF_ORPHAN) system().orphanCount--;
   tcb.generation++;
-  tcb.kind = RecordKind.Free;
-  tcb.state = State.CLOSE;
+  tcb.kind = <u8>RecordKind.Free;
+  tcb.state = <u8>State.CLOSE;
   // Still in the output list: outputNext gives it back when it comes by, so that freeing is O(1).
   if ((tcb.flags & TF_OUTPUT_LISTED) == 0) poolGive(PoolId.Tcb, changetype<usize>(tcb));
 }
@@ -67,7 +67,7 @@ export function tcbDetach(tcb: Tcb): void {
     tcb.flags &= ~TF_HASHED;
   }
   wheelCancel(changetype<usize>(tcb));
-  tcb.timerKind = TimerKind.None;
+  tcb.timerKind = <u8>TimerKind.None;
 }
 
 // @ts-ignore: decorator
@@ -172,22 +172,30 @@ function busyBegin(tcb: Tcb, busy: Busy): void {
   // Before the SYN is acknowledged the stream begins one after it.
   const position = started ? tcb.sndNxt : tcb.sndUna + 1;
   streamInit(sendStream(busy), position, config(Config.tcp_wmem_max));
-  streamInit(recvStream(busy), tcb.rcvNxt, config(Config.tcp_rmem_max));
+  busyReceiveBegin(tcb);
   busy.sndBuf = extra.sndBuf != 0 ? extra.sndBuf : initialSndBuf(tcb);
   busy.rcvBuf = extra.rcvBuf != 0 ? extra.rcvBuf : max(config(Config.tcp_rmem_default), tcb.rcvWnd);
   busy.maxSndWnd = tcb.sndWnd;
   busy.pushSeq = position;
   busy.sndSml = position;
   busy.lastSendUs = s.now32;
-  busy.consumedSeq = tcb.rcvNxt;
-  busy.rcvRttSeq = tcb.rcvNxt + tcb.rcvWnd;
-  busy.rcvRttAtUs = s.now32;
-  busy.rcvSpaceBytes = min(tcb.rcvWnd, 65535);
-  busy.rcvSpaceSeq = tcb.rcvNxt;
-  busy.rcvSpaceAtUs = s.now32;
   busy.lastDataAtUs = s.now32;
   busy.quickAcks = 16;
   recoveryBegin(tcb, busy);
+}
+
+/** Where receiving starts: also when the peer's SYN tells it to one who had queued data before. */
+export function busyReceiveBegin(tcb: Tcb): void {
+  if (tcb.busy == 0) return;
+  const busy = busyOf(tcb);
+  const now = system().now32;
+  streamInit(recvStream(busy), tcb.rcvNxt, config(Config.tcp_rmem_max));
+  busy.consumedSeq = tcb.rcvNxt;
+  busy.rcvRttSeq = tcb.rcvNxt + tcb.rcvWnd;
+  busy.rcvRttAtUs = now;
+  busy.rcvSpaceBytes = min<u32>(tcb.rcvWnd, 65535);
+  busy.rcvSpaceSeq = tcb.rcvNxt;
+  busy.rcvSpaceAtUs = now;
 }
 
 /** Linux opens the send buffer to two initial windows when the connection is established. */

@@ -50,8 +50,8 @@ export function timeWaitEnter(tcb: Tcb): void {
   tw.remotePort = tcb.remotePort;
   tw.localPort = tcb.localPort;
   tw.localAddress = tcb.localAddress;
-  tw.kind = RecordKind.TimeWait;
-  tw.state = State.TIME_WAIT;
+  tw.kind = <u8>RecordKind.TimeWait;
+  tw.state = <u8>State.TIME_WAIT;
   tw.wheelLink = 0;
   tw.rcvNxt = tcb.rcvNxt;
   tw.sndNxt = tcb.sndNxt;
@@ -70,7 +70,7 @@ export function timeWaitEnter(tcb: Tcb): void {
 export function timeWaitEnd(tw: TimeWait): void {
   wheelCancel(changetype<usize>(tw));
   demuxRemove(changetype<Endpoint>(tw));
-  tw.kind = RecordKind.Free;
+  tw.kind = <u8>RecordKind.Free;
   system().timeWaitCount--;
   poolGive(PoolId.TimeWait, changetype<usize>(tw));
 }

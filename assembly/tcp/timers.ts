@@ -56,7 +56,7 @@ export function timerSet(tcb: Tcb, kind: TimerKind, us: u64): void {
 // @ts-ignore: decorator
 @inline
 export function timerStop(tcb: Tcb): void {
-  tcb.timerKind = TimerKind.None; // the wheel finds nothing to do when the old deadline comes
+  tcb.timerKind = <u8>TimerKind.None; // the wheel finds nothing to do when the old deadline comes
 }
 
 /** Is there a sequence number in flight that is not acknowledged? */
@@ -136,7 +136,7 @@ function rearm(tcb: Tcb): void {
 
 function fire(tcb: Tcb): void {
   const kind = tcb.timerKind;
-  tcb.timerKind = TimerKind.None;
+  tcb.timerKind = <u8>TimerKind.None;
   if (kind == TimerKind.Retransmit) retransmitFire(tcb);
   else if (kind == TimerKind.Persist) persistFire(tcb);
   else if (kind == TimerKind.Syn) synFire(tcb);

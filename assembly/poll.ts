@@ -1,0 +1,87 @@
+/**
+ * poll: the one call that makes time pass. Takes returned descriptors back, frames in, timers,
+ * output, in this order, each bounded by the budget, and says when it wants to be called again.
+ * Called through index.ts by every host's loop.
+ */
+import { Fault } from "./abi";
+import { invariant } from "./core/invariant";
+import { wheelExpire, wheelNext } from "./core/timer-wheel";
+import { linkAt } from "./link/link";
+import { linkInput } from "./link/input";
+import { linkPoll, txRoom } from "./link/output";
+import { system } from "./memory";
+import { synRequestTimer } from "./tcp/listen";
+import { OutputVerdict, tcpOutput } from "./tcp/output";
+import { pressureUpdate } from "./tcp/pressure";
+import { Endpoint, RecordKind, SynRequest, Tcb, TimeWait } from "./tcp/records";
+import { outputList, outputNext } from "./tcp/tcb";
+import { timeWaitEnd } from "./tcp/time-wait";
+import { connectionTimer } from "./tcp/timers";
+
+/** µs to wait for nothing: only a frame or a call can bring work. */
+export const FOREVER: u32 = 0xffffffff;
+
+export function pollAll(now: u64, budget: u32): u32 {
+  const s = system();
+  if (now > s.nowUs) {
+    s.nowUs = now; // never back (law 3): a host's clock that jumps back stands still here
+    s.now32 = <u32>now;
+    s.nowTick = <u32>(now >> 6);
+    s.nowMs = <u32>(now / 1000);
+    s.nowS = <u32>(now / 1_000_000);
+  }
+  s.pollCount++;
+  for (let i: u32 = 0; i < s.linkCount; i++) linkPoll(linkAt(i));
+  pressureUpdate();
+  const work = max<u32>(budget, 1);
+  let more = false;
+  for (let i: u32 = 0; i < s.linkCount; i++) {
+    if (linkInput(linkAt(i), work) >= work) more = true;
+  }
+  if (timers(work)) more = true;
+  if (output(work)) more = true;
+  if (more) return 0;
+  const ticks = wheelNext(s.nowTick);
+  return ticks == FOREVER ? FOREVER : <u32>min<u64>(<u64>ticks << 6, FOREVER - 1);
+}
+
+/** Due records, at most `budget`; true: there may be more. */
+function timers(budget: u32): bool {
+  const s = system();
+  for (let i: u32 = 0; i < budget; i++) {
+    const record = wheelExpire(s.nowTick);
+    if (record == 0) return false;
+    const kind = changetype<Endpoint>(record).kind;
+    if (kind == RecordKind.Connection) connectionTimer(changetype<Tcb>(record));
+    else if (kind == RecordKind.SynRequest) synRequestTimer(changetype<SynRequest>(record));
+    else {
+      invariant(kind == RecordKind.TimeWait, Fault.Wheel);
+      timeWaitEnd(changetype<TimeWait>(record));
+    }
+  }
+  return true;
+}
+
+/** Connections that want to send, in turn; true: some still do although the ring has room. */
+function output(budget: u32): bool {
+  const s = system();
+  const last = s.outputTail;
+  for (let i: u32 = 0; i < budget; i++) {
+    const record = outputNext();
+    if (record == 0) return false;
+    const tcb = changetype<Tcb>(record);
+    const verdict = tcpOutput(tcb);
+    if (verdict == OutputVerdict.Done) continue;
+    outputList(tcb);
+    if (verdict == OutputVerdict.Full && !anyRoom()) return false; // linkPoll will make room
+    if (verdict == OutputVerdict.Full && <u32>record == last) return false;
+  }
+  return s.outputHead != 0;
+}
+
+function anyRoom(): bool {
+  const s = system();
+  for (let i: u32 = 0; i < s.linkCount; i++) if (txRoom(linkAt(i)) > 0) return true;
+  return false;
+}
+

@@ -1,0 +1,91 @@
+/**
+ * Local ports: who may bind one, and ephemeral ones by RFC 6056 §3.3.3 (a keyed offset per
+ * destination, then a bounded search). Called by user.ts.
+ */
+import { Config } from "../abi";
+import { config } from "../config";
+import { demuxFind, demuxFirstOnPort, demuxNextOnPort } from "./demux";
+import { portOffsetFor, random32 } from "./isn";
+import {
+  Endpoint, LF_REUSEADDR, LOCAL_ANY, RecordKind, TF_REUSEADDR, Tcb, TimeWait,
+} from "./records";
+import { system } from "../memory";
+import { timeWaitReusable } from "./time-wait";
+
+/** Steps of one search: beyond it the range is as good as full (EADDRNOTAVAIL). */
+const SEARCH_MAX: u32 = 65536;
+
+/** May localAddress:port be bound? `reuse`: SO_REUSEADDR of the asker. Linux's rules. */
+export function portFree(localAddress: u32, port: u32, reuse: bool): bool {
+  let record = demuxFirstOnPort(port);
+  while (record != 0) {
+    const e = changetype<Endpoint>(record);
+    const overlaps =
+      localAddress == LOCAL_ANY || e.localAddress == LOCAL_ANY || e.localAddress == localAddress;
+    if (overlaps && !(reuse && sharesAddress(e))) return false;
+    record = demuxNextOnPort(e);
+  }
+  return true;
+}
+
+/** A listener never shares its port; a bound socket does when both asked for SO_REUSEADDR. */
+function sharesAddress(e: Endpoint): bool {
+  if (e.kind == RecordKind.Listener) return false;
+  return (changetype<Tcb>(e).flags & TF_REUSEADDR) != 0;
+}
+
+/** A listener's check: bound sockets with SO_REUSEADDR do not stand in its way. */
+export function portListenable(localAddress: u32, port: u32, flags: u32): bool {
+  return portFree(localAddress, port, (flags & LF_REUSEADDR) != 0);
+}
+
+/** A free port for bind(0) or listen(0); 0: none. */
+export function portEphemeral(localAddress: u32): u32 {
+  const low = config(Config.ip_local_port_range_low);
+  const range = config(Config.ip_local_port_range_high) - low + 1;
+  const start = random32() % range;
+  for (let i: u32 = 0; i < range && i < SEARCH_MAX; i++) {
+    const port = low + ((start + i) % range);
+    if (portFree(localAddress, port, false)) return port;
+  }
+  return 0;
+}
+
+/** What an active open found for its four-tuple. */
+export const enum TupleVerdict {
+  Free = 0,
+  InUse = 1,
+  /** A TIME-WAIT record that may be taken over: demuxFind gives it. */
+  TimeWait = 2,
+}
+
+export function tupleVerdict(e: Endpoint): TupleVerdict {
+  const record = demuxFind(e);
+  if (record == 0) return TupleVerdict.Free;
+  if (changetype<Endpoint>(record).kind != RecordKind.TimeWait) return TupleVerdict.InUse;
+  return timeWaitReusable(changetype<TimeWait>(record)) ? TupleVerdict.TimeWait : TupleVerdict.InUse;
+}
+
+/** Sets tcb.localPort to an ephemeral port whose tuple is free; false: EADDRNOTAVAIL. */
+export function portForConnect(tcb: Tcb): bool {
+  const low = config(Config.ip_local_port_range_low);
+  const range = config(Config.ip_local_port_range_high) - low + 1;
+  const e = changetype<Endpoint>(tcb);
+  e.localPort = 0;
+  const s = system();
+  const start = portOffsetFor(e) + s.portSearch;
+  for (let i: u32 = 0; i < range && i < SEARCH_MAX; i++) {
+    const port = low + ((start + i) % range);
+    e.localPort = <u16>port;
+    if (listenedOn(port) || tupleVerdict(e) == TupleVerdict.InUse) continue;
+    s.portSearch += i + 1;
+    return true;
+  }
+  e.localPort = 0;
+  return false;
+}
+
+/** Linux keeps ephemeral ports off ports that somebody bound without SO_REUSEADDR. */
+function listenedOn(port: u32): bool {
+  return demuxFirstOnPort(port) != 0;
+}
