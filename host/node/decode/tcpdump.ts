@@ -29,7 +29,8 @@ const ECN_NAMES = ['', ',ECT(1)', ',ECT(0)', ',CE'];
 
 /** Bytes that a layer lacks on the wire (not merely in the capture). */
 function missing(issues: Issue[], layer: Layer): number {
-  return issues.find((issue) => issue.layer === layer && issue.problem === 'truncated')?.detail ?? 0;
+  const found = issues.find((issue) => issue.layer === layer && issue.problem === 'truncated');
+  return found?.detail ?? 0;
 }
 
 function routeText(data: Uint8Array): string {
@@ -189,9 +190,7 @@ export class TcpdumpPrinter {
   private ipv6Text(bytes: Uint8Array, packet: DecodedPacket, ip: Ipv6Header): string {
     let text = 'IP6 ';
     const end = ip.offset + ip.headerLength + ip.length;
-    const lost = packet.issues.find(
-      (issue) => issue.layer === 'ip6' && issue.problem === 'truncated',
-    )?.detail ?? 0;
+    const lost = missing(packet.issues, 'ip6');
     if (lost > 0 && end > bytes.length) text += `truncated-ip6 - ${lost} bytes missing!`;
     if (this.verbose > 0) text += ipv6Detail(ip);
     const ports = ip.nextHeader === PROTO_TCP || ip.nextHeader === PROTO_UDP;
