@@ -3,7 +3,7 @@
  * tcpdump.ts, so that nothing here is recursive.
  * Called by tcpdump.ts. A field that is not there gives undefined, and the caller prints `[|icmp]`.
  */
-import { hex, ipv4Text, ipv6Text, macText, u16, u32, u8 } from './bytes.js';
+import { ipv4Text, ipv6Text, macText, u16, u32, u8 } from './bytes.js';
 import { bitNames, hex4, hexDump } from './tcpdump-text.js';
 import { PROTO_TCP, PROTO_UDP, type ArpPacket, type IcmpMessage } from './types.js';
 
@@ -103,27 +103,28 @@ export function icmpText(
   return text;
 }
 
-function unreachable6Text(bytes: Uint8Array, message: IcmpMessage): string | undefined {
+const UNREACHABLE6 = ['unreachable route', ' unreachable prohibited', 'beyond scope',
+  'unreachable address', 'unreachable port'];
+
+function unreachable6Text(bytes: Uint8Array, message: IcmpMessage): string {
   const quote = message.offset + 8;
-  if (quote + 40 > bytes.length) return undefined;
+  const name = UNREACHABLE6[message.code];
+  if (name === undefined) return `, unknown unreach code (${message.code})`;
+  if (quote + 40 > bytes.length) return `, ${name} [|icmp6]`;
   const destination = ipv6Text(bytes, quote + 24);
   switch (message.code) {
-    case 0: return `, unreachable route ${destination}`;
-    case 1: return `,  unreachable prohibited ${destination}`;
-    case 2: return `, beyond scope ${destination}, source address ${ipv6Text(bytes, quote + 8)}`;
-    case 3: return `, unreachable address ${destination}`;
+    case 2: return `, ${name} ${destination}, source address ${ipv6Text(bytes, quote + 8)}`;
     case 4: {
-      const transport = message.quoted?.transport;
       const ip = message.quoted?.ip;
-      if (ip === undefined || ip.payloadOffset + 4 > bytes.length) return undefined;
+      if (ip === undefined || ip.payloadOffset + 4 > bytes.length) return `, ${name} [|icmp6]`;
       const port = u16(bytes, ip.payloadOffset + 2);
-      if (ip.protocol === PROTO_TCP || ip.protocol === PROTO_UDP || transport?.kind === 'tcp') {
-        const name = ip.protocol === PROTO_UDP ? 'udp' : 'tcp';
-        return `, unreachable port, ${destination} ${name} port ${port}`;
+      if (ip.protocol === PROTO_TCP || ip.protocol === PROTO_UDP) {
+        const protocol = ip.protocol === PROTO_UDP ? 'udp' : 'tcp';
+        return `, unreachable port, ${destination} ${protocol} port ${port}`;
       }
       return `, unreachable port, ${destination} protocol ${ip.protocol} port ${port} unreachable`;
     }
-    default: return `, unknown unreach code (${message.code})`;
+    default: return `, ${name} ${destination}`;
   }
 }
 
@@ -141,7 +142,9 @@ function exceeded6Text(bytes: Uint8Array, message: IcmpMessage): string | undefi
 }
 
 /** Options of neighbour discovery, RFC 4861 §4.6, each on a line of its own. */
-function neighborOptions(bytes: Uint8Array, from: number, to: number): string {
+function neighborOptions(
+  bytes: Uint8Array, from: number, to: number, verbose: number,
+): string {
   const names = new Map([[1, 'source link-address'], [2, 'destination link-address'], [5, 'mtu']]);
   let text = '';
   let at = from;
@@ -153,7 +156,9 @@ function neighborOptions(bytes: Uint8Array, from: number, to: number): string {
     text += `\n\t  ${name} option (${type}), length ${units * 8} (${units}): `;
     if (type === 1 || type === 2) text += macText(bytes, at + 2, units * 8 - 2);
     else if (type === 5) text += ` ${u32(bytes, at + 4)}`;
-    else text += `0x${hex(bytes.subarray(at + 2, at + units * 8))}`;
+    const body = bytes.subarray(at + 2, at + units * 8);
+    if (verbose > 1) text += hexDump(body, false, '\n\t    ');
+    else if (type !== 1 && type !== 2 && type !== 5) text += hexDump(body, false, '\n\t  ');
     at += units * 8;
   }
   return text;
@@ -169,7 +174,7 @@ function neighborText(bytes: Uint8Array, message: IcmpMessage, verbose: number) 
     text += `, Flags [${bitNames(flags, [[128, 'router'], [64, 'solicited'], [32, 'override']])}]`;
   }
   const end = Math.min(bytes.length, message.offset + message.length);
-  return text + neighborOptions(bytes, message.offset + 24, end);
+  return text + neighborOptions(bytes, message.offset + 24, end, verbose);
 }
 
 /** What follows the name of an ICMPv6 message; undefined where it is cut short. */
@@ -207,11 +212,12 @@ export function icmp6Text(bytes: Uint8Array, message: IcmpMessage, verbose: numb
   text += `ICMP6, ${name ?? `unknown icmp6 type (${type})`}`;
   if (name === undefined) {
     const whole = bytes.subarray(message.offset, message.offset + message.length);
-    return `${text}, length ${message.length}${verbose <= 1 ? hexDump(whole) : ''}`;
+    return `${text}, length ${message.length}${verbose <= 1 ? hexDump(whole, false) : ''}`;
   }
   if (verbose > 0 && type >= 133 && type <= 137) text += `, length ${message.length}`;
   const detail = icmp6Detail(bytes, message, verbose);
   if (detail === undefined) return `${text} [|icmp6]`;
+  if (detail.endsWith('[|icmp6]')) return text + detail;
   return verbose > 0 ? text + detail : `${text}${detail}, length ${message.length}`;
 }
 

@@ -4,7 +4,7 @@
  * Called by tcpdump.ts alone. Relative numbers need what the flow began with: FlowTracker, bounded
  * in flows so that a live dump can run for ever.
  */
-import { hex, u16 } from './bytes.js';
+import { hex, u16, u32 } from './bytes.js';
 import { checksumText } from './tcpdump-text.js';
 import {
   TCP_ACK, TCP_AE, TCP_CWR, TCP_ECE, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG,
@@ -104,9 +104,9 @@ function optionText(option: TcpOption, base: number): string {
     case 'sackOK': return `sackOK${odd(2)}`;
     case 'sack': return sackText(option, base);
     case 'echo':
-    case 'echoreply': return `${option.name} ${u16(data, 0) * 65536 + u16(data, 2)}${odd(6)}`;
+    case 'echoreply': return `${option.name} ${u32(data, 0)}${odd(6)}`;
     case 'TS': return `TS val ${option.tsVal} ecr ${option.tsEcr}${odd(10)}`;
-    case 'md5': return `md5 can't check - ${hex(data.subarray(0, 16))}${odd(18)}`;
+    case 'md5': return `md5 shared secret not supplied with -M, can't check - ${hex(data.subarray(0, 16))}${odd(18)}`;
     case 'uto': return `${userTimeoutText(u16(data, 0))}${odd(4)}`;
     case 'tcp-ao': return authenticationText(data);
     case 'tfo': return `tfo ${cookieText(data)}`;
@@ -122,10 +122,19 @@ function optionText(option: TcpOption, base: number): string {
   }
 }
 
-/** Only the name, for an option that breaks off. */
-function brokenOptionName(option: TcpOption): string {
-  if (option.name === 'exp') return option.kind === 254 ? 'exp' : 'unknown-253';
-  return option.name === 'unknown' ? `unknown-${option.kind}` : option.name;
+/** An option that breaks off: its name, and what tcpdump prints before it notices. */
+function brokenOptionText(option: TcpOption, base: number, cut: boolean): string {
+  const { data, length, kind } = option;
+  const unknown = option.name === 'unknown' || option.name.startsWith('accecn') || kind === 253;
+  const name = unknown ? `unknown-${kind}` : option.name;
+  if (!cut) return name;
+  if (unknown) return `${name} 0x${hex(data)}`;
+  if (option.name !== 'sack' || (length - 2) % 8 !== 0) return name;
+  const blocks: string[] = [];
+  for (let at = 0; at + 8 <= data.length; at += 8) {
+    blocks.push(`{${(u32(data, at) - base) >>> 0}:${(u32(data, at + 4) - base) >>> 0}}`);
+  }
+  return `sack ${(length - 2) / 8} ${blocks.join('')}`;
 }
 
 /** `, options [...]`; `whole` is false if the rest of the line cannot follow. */
@@ -135,17 +144,17 @@ function optionsText(tcp: TcpSegment, base: number): { text: string; whole: bool
     const list = options.map((option) => optionText(option, base)).join(',');
     return { text: `, options [${list}]`, whole: true };
   }
-  const consumed = options.reduce((sum, option) => sum + option.length, 0);
-  const last = options.at(-1);
   // The option that stopped the reading is listed when its kind and length could be read.
-  const stopped = tcp.headerLength - 20 - consumed;
-  const listed = last !== undefined && last.length > 1
-    && (problem === 'bad-option' ? isShort(last) : last.data.length < last.length - 2);
+  const last = options.at(-1);
+  const cut = last !== undefined && last.length > 1 && last.data.length < last.length - 2;
+  const listed = last !== undefined && (cut || (problem === 'bad-option' && isShort(last)));
   const done = listed ? options.slice(0, -1) : options;
   let text = `, options [${done.map((option) => optionText(option, base)).join(',')}`;
-  if (done.length > 0 && (listed || stopped > 0)) text += ',';
-  if (listed) text += brokenOptionName(last);
-  if (problem === 'truncated') return { text: `${text} [|tcp]`, whole: false };
+  if (done.length > 0) text += ',';
+  if (listed) text += brokenOptionText(last, base, cut);
+  if (problem === 'truncated') {
+    return { text: `${text} [|tcp]${listed && done.length > 0 ? '>' : ''}`, whole: false };
+  }
   return { text: `${text}[bad opt]${done.length > 0 ? ']' : ''}`, whole: false };
 }
 
@@ -251,6 +260,10 @@ export function tcpText(
   }
   text += `, length ${length}`;
   if (length === 0) return text;
+  if (tcp.payloadOffset > bytes.length) {
+    const left = bytes.length - tcp.offset;
+    return `${text} [remaining caplen(${left}) < header length(${tcp.headerLength})] [|tcp]`;
+  }
   const payload = bytes.subarray(tcp.payloadOffset, tcp.payloadOffset + length);
   if ((tcp.flags & TCP_RST) !== 0 && options.verbose > 0) return text + resetText(payload, length);
   if (HTTP_PORTS.has(tcp.sourcePort) || HTTP_PORTS.has(tcp.destinationPort)) {

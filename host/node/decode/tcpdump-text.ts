@@ -36,8 +36,8 @@ export function bitNames(value: number, names: [number, string][], joint = ', ')
   return set.length === 0 ? 'none' : set.join(joint);
 }
 
-/** `tcpdump -X`: sixteen bytes a line with their ASCII, each line after "\n\t". */
-export function hexDump(bytes: Uint8Array): string {
+/** Sixteen bytes a line, each behind `indent`; with their ASCII beside them as `tcpdump -X` has it. */
+export function hexDump(bytes: Uint8Array, withAscii: boolean, indent = '\n\t'): string {
   let text = '';
   for (let at = 0; at < bytes.length; at += 16) {
     const count = Math.min(16, bytes.length - at);
@@ -49,7 +49,7 @@ export function hexDump(bytes: Uint8Array): string {
       words += byte.toString(16).padStart(2, '0');
       ascii += byte > 32 && byte < 127 ? String.fromCharCode(byte) : '.';
     }
-    text += `\n\t0x${hex4(at)}: ${words.padEnd(40)}  ${ascii}`;
+    text += `${indent}0x${hex4(at)}: ${withAscii ? `${words.padEnd(40)}  ${ascii}` : words}`;
   }
   return text;
 }

@@ -25,6 +25,8 @@ export interface TcpdumpOptions {
 
 const IP_OPTION_NAMES = new Map([[0, 'EOL'], [1, 'NOP'], [7, 'RR'], [68, 'timestamp'],
   [82, 'traceroute'], [130, 'security'], [131, 'LSRR'], [137, 'SSRR'], [148, 'RA']]);
+const EXTENSION_NAMES = new Map([[PROTO_HOPOPTS, 'hbhopt'], [PROTO_DSTOPTS, 'dstopt'],
+  [PROTO_ROUTING, 'rt6'], [PROTO_FRAGMENT, 'frag6']]);
 const ECN_NAMES = ['', ',ECT(1)', ',ECT(0)', ',CE'];
 
 /** Bytes that a layer lacks on the wire (not merely in the capture). */
@@ -81,15 +83,34 @@ function ipv6Detail(ip: Ipv6Header): string {
   return `${text} payload length: ${ip.length}) `;
 }
 
+/** Options of a hop-by-hop or destination header, told with -v. RFC 8200 §4.2. */
+function extensionOptionsText(bytes: Uint8Array, from: number, to: number): string {
+  let text = '';
+  let at = from;
+  while (at < to) {
+    const type = u8(bytes, at);
+    const length = u8(bytes, at + 1);
+    if (type !== 0 && (at + 2 > to || at + 2 + length > to)) return text;
+    if (type === 0) text += '(pad1)';
+    else if (type === 1) text += '(padn)';
+    else if (type === 5) text += `(rtalert: 0x${hex(bytes.subarray(at + 2, at + 4))}) `;
+    else text += `(opt_type 0x${type.toString(16).padStart(2, '0')}: len=${length})`;
+    at += type === 0 ? 1 : length + 2;
+  }
+  return `${text} `;
+}
+
 /** `frag (0|1448) `, `HBH `, `DSTOPT `: the extension headers between addresses and transport. */
 function extensionsText(bytes: Uint8Array, ip: Ipv6Header, verbose: number): string {
   let text = '';
   for (const extension of ip.extensions) {
     const end = ip.offset + ip.headerLength + ip.length;
     const rest = end - extension.offset - extension.length;
-    if (extension.type === PROTO_HOPOPTS) text += 'HBH ';
-    else if (extension.type === PROTO_DSTOPTS) text += 'DSTOPT ';
-    else if (extension.type === PROTO_FRAGMENT && ip.fragment !== undefined) {
+    if (extension.type === PROTO_HOPOPTS || extension.type === PROTO_DSTOPTS) {
+      const { offset, length } = extension;
+      text += extension.type === PROTO_HOPOPTS ? 'HBH ' : 'DSTOPT ';
+      if (verbose > 0) text += extensionOptionsText(bytes, offset + 2, offset + length);
+    } else if (extension.type === PROTO_FRAGMENT && ip.fragment !== undefined) {
       const id = hex(bytes.subarray(extension.offset + 4, extension.offset + 8));
       text += `frag (${verbose > 0 ? `0x${id}:` : ''}${ip.fragment.offset}|${rest})`;
       text += ip.fragment.offset === 0 ? ' ' : '';
@@ -153,7 +174,7 @@ export class TcpdumpPrinter {
     const { source, destination, etherType, headerLength } = ethernet;
     if (etherType <= 1500) return `${source} > ${destination}, 802.3, length ${etherType}`;
     const type = `ethertype Unknown (0x${hex4(etherType)})`;
-    const rest = hexDump(bytes.subarray(headerLength));
+    const rest = hexDump(bytes.subarray(headerLength), true);
     return `${source} > ${destination}, ${type}, length ${frame.wireLength}: ${rest}`;
   }
 
@@ -196,7 +217,7 @@ export class TcpdumpPrinter {
     const ports = ip.nextHeader === PROTO_TCP || ip.nextHeader === PROTO_UDP;
     if (!ports) text += `${ip.source} > ${ip.destination}: `;
     text += extensionsText(bytes, ip, this.verbose);
-    if (!ip.chainComplete) return `${text} [|ip6]`;
+    if (!ip.chainComplete) return `${text} [|${EXTENSION_NAMES.get(ip.protocol) ?? 'ip6'}]`;
     if (packet.transport?.kind === 'fragment') return text;
     return text + this.transportText(bytes, packet, ports, ip.fragment !== undefined);
   }
@@ -240,7 +261,9 @@ export class TcpdumpPrinter {
     if (udp.length < 8) return `${head}: truncated-udplength ${udp.length}`;
     const version = packet.ip?.version ?? 4;
     const sum = fragmented ? '' : udpChecksumText(udp, version, this.verbose);
-    return `${head}: ${sum}UDP, length ${udp.length - 8}`;
+    const here = (packet.ip?.payloadLength ?? 8) - 8;
+    const odd = udp.length - 8 > here && !fragmented;
+    return `${head}: ${sum}UDP, ${odd ? 'bad ' : ''}length ${udp.length - 8}${odd ? ` > ${here}` : ''}`;
   }
 
   /** A transport header that is cut short: ports if they are there, and `[|tcp]`. */
@@ -251,7 +274,10 @@ export class TcpdumpPrinter {
     const name = names.get(ip.protocol) ?? 'ip';
     const at = ip.payloadOffset;
     if (ip.protocol !== PROTO_TCP && ip.protocol !== PROTO_UDP) return ` [|${name}]`;
-    if (at + 4 > bytes.length) return `${ip.source} > ${ip.destination}: [|${name}]`;
+    if (at + 4 > bytes.length) {
+      const space = name === 'udp' ? ' ' : '';
+      return `${ip.source} > ${ip.destination}: ${space}[|${name}]`;
+    }
     const from = u8(bytes, at) * 256 + u8(bytes, at + 1);
     const to = u8(bytes, at + 2) * 256 + u8(bytes, at + 3);
     const head = `${this.ends(packet, withAddresses, from, to)}: `;
