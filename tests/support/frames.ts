@@ -122,7 +122,8 @@ export function sealed(
   segment: Uint8Array, at: number, ends: Ends, protocol: number,
 ): Uint8Array {
   const v6 = ends.from.includes(':');
-  const addresses = v6 ? [...ip6(ends.from), ...ip6(ends.to)] : [...ip4(ends.from), ...ip4(ends.to)];
+  const bytesOf = v6 ? ip6 : ip4;
+  const addresses = [...bytesOf(ends.from), ...bytesOf(ends.to)];
   const pseudo = v6 ? [...addresses, ...be32(segment.length), 0, 0, 0, protocol]
     : [...addresses, 0, protocol, ...be16(segment.length)];
   const copy = segment.slice();

@@ -19,6 +19,7 @@ const HTTP_PORTS = new Set([80, 8080]);
 const HTTP_METHODS = new Set(['GET', 'PUT', 'COPY', 'HEAD', 'LOCK', 'MOVE', 'POLL', 'POST',
   'MKCOL', 'TRACE', 'DELETE', 'SEARCH', 'UNLOCK', 'NOTIFY', 'CONNECT', 'OPTIONS', 'PROPFIND',
   'SUBSCRIBE', 'PROPPATCH', 'UNSUBSCRIBE']);
+const MD5_UNCHECKED = "shared secret not supplied with -M, can't check - ";
 const RST_TEXT_MAX = 30;
 const FLOWS_MAX = 65536;
 
@@ -106,7 +107,7 @@ function optionText(option: TcpOption, base: number): string {
     case 'echo':
     case 'echoreply': return `${option.name} ${u32(data, 0)}${odd(6)}`;
     case 'TS': return `TS val ${option.tsVal} ecr ${option.tsEcr}${odd(10)}`;
-    case 'md5': return `md5 shared secret not supplied with -M, can't check - ${hex(data.subarray(0, 16))}${odd(18)}`;
+    case 'md5': return `md5 ${MD5_UNCHECKED}${hex(data.subarray(0, 16))}${odd(18)}`;
     case 'uto': return `${userTimeoutText(u16(data, 0))}${odd(4)}`;
     case 'tcp-ao': return authenticationText(data);
     case 'tfo': return `tfo ${cookieText(data)}`;

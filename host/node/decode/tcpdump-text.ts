@@ -36,7 +36,7 @@ export function bitNames(value: number, names: [number, string][], joint = ', ')
   return set.length === 0 ? 'none' : set.join(joint);
 }
 
-/** Sixteen bytes a line, each behind `indent`; with their ASCII beside them as `tcpdump -X` has it. */
+/** Sixteen bytes a line, each behind `indent`; with ASCII beside them as `tcpdump -X` has it. */
 export function hexDump(bytes: Uint8Array, withAscii: boolean, indent = '\n\t'): string {
   let text = '';
   for (let at = 0; at < bytes.length; at += 16) {

@@ -263,7 +263,8 @@ export class TcpdumpPrinter {
     const sum = fragmented ? '' : udpChecksumText(udp, version, this.verbose);
     const here = (packet.ip?.payloadLength ?? 8) - 8;
     const odd = udp.length - 8 > here && !fragmented;
-    return `${head}: ${sum}UDP, ${odd ? 'bad ' : ''}length ${udp.length - 8}${odd ? ` > ${here}` : ''}`;
+    if (odd) return `${head}: ${sum}UDP, bad length ${udp.length - 8} > ${here}`;
+    return `${head}: ${sum}UDP, length ${udp.length - 8}`;
   }
 
   /** A transport header that is cut short: ports if they are there, and `[|tcp]`. */

@@ -79,7 +79,7 @@ function integerRoot(value: bigint): bigint {
     previous = root;
     root = (root + value / root) / 2n;
   }
-  return previous;
+  return root; // one too many for some values: ping's own result
 }
 
 /** Words one run of ping; keeps what the summary needs. */

@@ -87,7 +87,8 @@ export function addressFromWords(words: Uint32Array, at: number): { family: 4 | 
   for (let i = 0; i < 4; i++) view.setUint32(4 * i, words[at + i] ?? 0, true);
   const mapped = bytes.subarray(0, 10).every((byte) => byte === 0)
     && bytes[10] === 0xff && bytes[11] === 0xff;
-  return mapped ? { family: 4, text: ipv4Text(bytes, 12) } : { family: 6, text: ipv6Text(bytes, 0) };
+  if (mapped) return { family: 4, text: ipv4Text(bytes, 12) };
+  return { family: 6, text: ipv6Text(bytes, 0) };
 }
 
 /** One record of tcpNext, from the SocketWord.WORDS words in RESULT; `info` if it was asked for. */

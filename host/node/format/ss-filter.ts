@@ -84,10 +84,13 @@ function addressBits4(text: string): number {
   return text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
+/** 1 bracketed, 2 any, 3 IPv4, 4 IPv6; 5 prefix length; 6 port. */
+const HOST = new RegExp('^(?:\\[([^\\]]+)\\]|(\\*)|(\\d+\\.\\d+\\.\\d+\\.\\d+)|([0-9a-fA-F:.]+))?'
+  + '(?:/(\\d+))?(?::(\\d+))?$');
+
 /** `10.0.0.0/8`, `10.0.0.1:80`, `[fd00::1]:80`, `fd00::/64`, `*:80`. */
 function hostTest(text: string, field: 'src' | 'dst'): SocketTest {
-  const parts = /^(?:\[([^\]]+)\]|(\*)|(\d+\.\d+\.\d+\.\d+)|([0-9a-fA-F:.]+))?(?:\/(\d+))?(?::(\d+))?$/
-    .exec(text);
+  const parts = HOST.exec(text);
   const address = parts?.[1] ?? parts?.[3] ?? parts?.[4];
   const family = address === undefined ? 0 : isIPv4(address) ? 4 : isIPv6(address) ? 6 : -1;
   if (parts === null || family < 0) throw new SsFilterError(`bad address: ${text}`);
@@ -130,7 +133,7 @@ function condition(cursor: Cursor): SocketTest {
   if (field === 'src' || field === 'dst') {
     let word = take(cursor, 'an address');
     const negated = word === '!=' || word === 'ne';
-    if (negated || word === '=' || word === '==' || word === 'eq') word = take(cursor, 'an address');
+    if (negated || ['=', '==', 'eq'].includes(word)) word = take(cursor, 'an address');
     const test = hostTest(word, field);
     return negated ? (socket) => !test(socket) : test;
   }
