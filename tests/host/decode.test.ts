@@ -200,7 +200,7 @@ describe('any bytes', () => {
     const random = new Random(2024);
     const printers = [0, 1, 2].map((verbose) => new TcpdumpPrinter({ verbose }));
     const pool = Array.from({ length: 2000 }, () => randomFrame(random));
-    const deadline = Date.now() + 8000; // slow machines do fewer, but at least a tenth
+    const deadline = Date.now() + 5000; // slow machines do fewer, but at least a tenth
     let done = 0;
     let bytes: Uint8Array = new Uint8Array(1);
     try {

@@ -137,10 +137,15 @@ export class PcapngReader {
       const code = view.getUint16(0, this.littleEndian);
       const length = view.getUint16(2, this.littleEndian);
       if (code === 0 || at + 4 + length > to) break;
-      found.set(code, this.pending.slice(at + 4, at + 4 + length));
+      found.set(code, this.copy(at + 4, length));
       at += 4 + ((length + 3) & ~3);
     }
     return found;
+  }
+
+  /** A copy, so that a record keeps neither the chunk nor a Buffer's pool alive. */
+  private copy(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.pending.subarray(at, at + length));
   }
 
   private number64(value: Uint8Array | undefined): bigint | undefined {
@@ -210,7 +215,7 @@ export class PcapngReader {
     records.push({
       type: 'packet', interfaceId, linkType,
       timeUs: this.micros(interfaceId, view.getUint32(12, little), view.getUint32(16, little)),
-      data: this.pending.slice(at + 28, at + 28 + captured),
+      data: this.copy(at + 28, captured),
       wireLength: view.getUint32(24, little),
       direction: directionOf(flags),
       comment: comment === undefined ? undefined : decoder.decode(comment),
@@ -230,7 +235,7 @@ export class PcapngReader {
     const captured = Math.min(wireLength, snaplen, length - 16);
     records.push({
       type: 'packet', interfaceId: 0, linkType: description.linkType, timeUs: 0n,
-      data: this.pending.slice(at + 12, at + 12 + captured), wireLength, direction: undefined,
+      data: this.copy(at + 12, captured), wireLength, direction: undefined,
       comment: undefined, packetId: undefined, lostBefore: 0n,
     });
   }

@@ -16,8 +16,12 @@ export function formatG(value: number, precision = 6): string {
   return trim(value.toFixed(Math.max(0, precision - 1 - exponent)));
 }
 
-/** Bits per second with iproute2's units: 9.55Gbps without the "bps". */
-export function formatRate(bitsPerSecond: number): string {
+/**
+ * Bits per second with iproute2's units, `9.55G`; whole and without units if `numeric`, which is
+ * what ss -n does.
+ */
+export function formatRate(bitsPerSecond: number, numeric = false): string {
+  if (numeric) return bitsPerSecond.toFixed(0);
   const units: [number, string][] = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
   for (const [size, letter] of units) {
     if (bitsPerSecond >= size) return `${formatG(bitsPerSecond / size, 3)}${letter}`;

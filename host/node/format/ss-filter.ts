@@ -124,9 +124,11 @@ function take(cursor: Cursor, what: string): string {
 function condition(cursor: Cursor): SocketTest {
   const field = take(cursor, 'a condition');
   if (field === 'sport' || field === 'dport') {
-    const operator = COMPARE.get(take(cursor, 'an operator'));
-    if (operator === undefined) throw new SsFilterError(`operator expected after ${field}`);
-    const port = portOf(take(cursor, 'a port'));
+    let word = take(cursor, 'an operator or a port');
+    // Without an operator, "=" is meant, as in ss: `sport :80`.
+    const operator = COMPARE.get(word) ?? COMPARE.get('=')!;
+    if (COMPARE.has(word)) word = take(cursor, 'a port');
+    const port = portOf(word);
     if (field === 'sport') return (socket) => operator(socket.localPort, port);
     return (socket) => operator(socket.remotePort, port);
   }
@@ -194,9 +196,10 @@ export function parseFilter(words: string[]): SocketTest {
       wantsValue = true;
     }
   }
+  if (wantsValue) throw new SsFilterError('the filter ends too early');
   reduce(operators, values, 0);
   const [test] = values;
-  if (wantsValue || operators.length > 0 || values.length !== 1 || test === undefined) {
+  if (operators.length > 0 || values.length !== 1 || test === undefined) {
     throw new SsFilterError('the filter ends too early');
   }
   return test;

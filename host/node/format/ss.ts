@@ -1,7 +1,7 @@
 /**
  * Sockets as `ss -tinlm` of iproute2 prints them: the same columns, names, order and units.
- * Called by `ackorn ss` and tests; a test compares the shape with the real ss. Input are the
- * records of socket-record.ts. Ports and addresses are always numbers (-n).
+ * Called by `ackorn ss` and tests; a test compares the output with the real ss. Input are the
+ * records of socket-record.ts. Ports and addresses are always numbers, whether -n or not.
  */
 import { State, Timer } from '../../../assembly/abi.js';
 import { formatG, formatRate } from './c-number.js';
@@ -22,6 +22,8 @@ export interface SsOptions {
   timers?: boolean;
   oneline?: boolean;
   noHeader?: boolean;
+  /** -n: rates as whole numbers of bits. */
+  numeric?: boolean;
   /** -4, -6. */
   family?: 4 | 6;
   /** Names for `state NAME`; several add up. */
@@ -110,18 +112,20 @@ function countersText(info: TcpInfoRecord): string {
     + field('data_segs_out', info.data_segs_out) + field('data_segs_in', info.data_segs_in);
 }
 
-function ratesText(info: TcpInfoRecord): string {
+function ratesText(info: TcpInfoRecord, numeric: boolean): string {
   let text = '';
   if (info.rtt > 0 && info.snd_mss > 0 && info.snd_cwnd > 0) {
     const bits = (info.snd_cwnd * info.snd_mss * 8_000_000) / info.rtt;
-    text += ` send ${formatRate(bits)}bps`;
+    text += ` send ${formatRate(bits, numeric)}bps`;
   }
   text += field('lastsnd', info.last_data_sent) + field('lastrcv', info.last_data_recv);
   text += field('lastack', info.last_ack_recv);
   if (info.pacing_rate > 0 && info.pacing_rate < 2 ** 64 - 2048) { // ~0: not paced
-    text += ` pacing_rate ${formatRate(info.pacing_rate * 8)}bps`;
+    text += ` pacing_rate ${formatRate(info.pacing_rate * 8, numeric)}bps`;
   }
-  if (info.delivery_rate > 0) text += ` delivery_rate ${formatRate(info.delivery_rate * 8)}bps`;
+  if (info.delivery_rate > 0) {
+    text += ` delivery_rate ${formatRate(info.delivery_rate * 8, numeric)}bps`;
+  }
   return text + field('delivered', info.delivered) + field('delivered_ce', info.delivered_ce);
 }
 
@@ -151,10 +155,12 @@ function lossText(info: TcpInfoRecord): string {
   return text + field('rcv_ooopack', info.rcv_ooopack) + field('snd_wnd', info.snd_wnd);
 }
 
-/** The second line of `ss -i` without the tab before it; `withOptions` as -o does it. */
-export function tcpInfoText(info: TcpInfoRecord, withOptions: boolean): string {
+/** The second line of `ss -i` without its tab; `withOptions` as with -o, `numeric` as with -n. */
+export function tcpInfoText(
+  info: TcpInfoRecord, withOptions: boolean, numeric = false,
+): string {
   return optionsText(info, withOptions) + windowText(info) + countersText(info)
-    + ratesText(info) + busyText(info) + lossText(info);
+    + ratesText(info, numeric) + busyText(info) + lossText(info);
 }
 
 /** What stands for skmem when only the total is known: unread, unacknowledged, and the rest. */
@@ -187,7 +193,7 @@ function extraText(socket: SocketRecord, options: SsOptions): string {
   text += options.oneline === true ? '' : '\n\t';
   if (options.memory === true) text += memoryText(memoryOf(socket));
   if (options.info === true && socket.info !== undefined) {
-    text += tcpInfoText(socket.info, options.timers === true);
+    text += tcpInfoText(socket.info, options.timers === true, options.numeric === true);
   }
   return text;
 }
@@ -262,6 +268,6 @@ export function formatSs(sockets: Iterable<SocketRecord>, options: SsOptions = {
     if (index === COLUMNS.length - 1) return cell;
     const size = widths[index] ?? 0;
     return gap + (column.right === true ? cell.padStart(size) : cell.padEnd(size));
-  }).join('').trimEnd());
+  }).join('').replace(/ +$/, ''));
   return lines.map((line) => `${line}\n`).join('');
 }
