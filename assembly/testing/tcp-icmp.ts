@@ -1,0 +1,23 @@
+/**
+ * What tests of ip/ put in the place of tcp/icmp.ts: a trace record of each ICMP error that IP
+ * steered to TCP. Compiled into the test's module alone; never part of the engine.
+ */
+import { Errno } from "../abi";
+import { readU32 } from "../core/bytes";
+import { trace } from "../core/trace";
+import { PROBE_ICMP_ERROR, PROBE_PATH_MTU } from "../testing/probes";
+
+export function tcpIcmpError(
+  local: u32, remote: usize, remotePort: u32, localPort: u32, quotedSeq: u32, errno: Errno,
+  kind: u32,
+): void {
+  const ports = localPort << 16 | remotePort;
+  trace(PROBE_ICMP_ERROR, local << 16 | kind, ports, quotedSeq, errno, readU32(remote + 12));
+}
+
+export function tcpPathMtu(
+  local: u32, remote: usize, remotePort: u32, localPort: u32, quotedSeq: u32, mtu: u32,
+): void {
+  const ports = localPort << 16 | remotePort;
+  trace(PROBE_PATH_MTU, local, ports, quotedSeq, mtu, readU32(remote + 12));
+}
