@@ -4,7 +4,9 @@
  */
 import { Config, POOLS_AT, SYSTEM_AT, SYSTEM_BYTES, TRACE_BYTES, TRACE_HEADER_BYTES } from "./abi";
 import { config } from "./config";
-import { arena, arenaFree, arenaAlloc, arenaInit, arenaLimboBytes, arenaMetaBytes } from "./core/arena";
+import {
+  arena, arenaAlloc, arenaFree, arenaInit, arenaLimboBytes, arenaMetaBytes,
+} from "./core/arena";
 import { zeroBytes } from "./core/bytes";
 import { linkInput } from "./link/input";
 import { linkAt, linksBytes, linksInit } from "./link/link";

@@ -1,29 +1,31 @@
 /**
- * What tests/engine/ip.test.ts stands on: compiles assembly/testing-ip.ts with probes in TCP's
- * place, boots it, puts frames into its ring and reads what comes out; and builds packets, with a
+ * What the tests of ip/, link/ and wire/ stand on: compiles assembly/testing-ip.ts with probes in
+ * TCP's place, boots it, puts frames into its ring and reads what comes out; and builds packets, with a
  * checksum of its own so that the engine's is checked against another.
  */
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  Config, CONFIG_AT, Counter, COUNTERS_AT, LinkWord, RX_DESCRIPTOR_BYTES, TRACE_BYTES,
+  Config, CONFIG_AT, Counter, COUNTERS_AT, LINK_UP, LinkWord, RX_DESCRIPTOR_BYTES, TRACE_BYTES,
   TRACE_HEADER_BYTES, TX_PIECES, TX_SLOT_BYTES, TX_TOTAL, VNET_HDR_BYTES,
 } from '../../assembly/abi.js';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 
 /** The testing module's bytes. The sources are compiled in a copy, where the probes replace TCP. */
-export function compileTestingIp(): Buffer {
+function compileTestingIp(): Buffer {
   const at = mkdtempSync(join(tmpdir(), 'ackorn-ip-'));
   try {
     cpSync(join(root, 'assembly'), join(at, 'assembly'), { recursive: true });
     copyFileSync(join(root, 'asconfig.json'), join(at, 'asconfig.json'));
     for (const name of ['input', 'icmp']) {
-      const probe = join(root, 'assembly/testing', `tcp-${name}.ts`);
-      copyFileSync(probe, join(at, 'assembly/tcp', `${name}.ts`));
+      const probe = readFileSync(join(root, `assembly/testing-tcp-${name}.ts`), 'utf8');
+      const moved = probe.replaceAll('from "./', 'from "../'); // one folder down
+      writeFileSync(join(at, 'assembly/tcp', `${name}.ts`), moved);
     }
     const asc = join(root, 'node_modules/assemblyscript/bin/asc.js');
     const options = ['--target', 'release', '--outFile', 'ip.wasm', '--textFile', 'ip.wat'];
@@ -33,6 +35,9 @@ export function compileTestingIp(): Buffer {
     rmSync(at, { recursive: true, force: true });
   }
 }
+
+/** Words of CONFIG that differ from the harness's own. */
+export type Words = Partial<Record<number, number>>;
 
 type Calls = Record<string, (...args: number[]) => number>;
 
@@ -66,7 +71,7 @@ export class Engine {
   readonly counters: BigUint64Array;
   private traced = 0;
 
-  constructor(module: WebAssembly.Module, config: Partial<Record<number, number>> = {}) {
+  constructor(module: WebAssembly.Module, config: Words = {}) {
     const instance = new WebAssembly.Instance(module, {});
     const memory = instance.exports['memory'] as WebAssembly.Memory;
     memory.grow(MEMORY_PAGES - 1);
@@ -195,7 +200,71 @@ export class Engine {
   }
 }
 
-// ---- addresses ---------------------------------------------------------------------------------
+// ---- one link, two addresses ------------------------------------------------------------------
+
+export const US = '10.99.0.2';
+export const PEER = '10.99.0.1';
+export const US6 = 'fd00::2';
+export const PEER6 = 'fd00::1';
+
+/** What the probes, assembly/testing-tcp-*.ts, write into the trace ring. */
+export const PROBE_TCP = 100;
+export const PROBE_ICMP_ERROR = 101;
+export const PROBE_PATH_MTU = 102;
+
+const module = new WebAssembly.Module(compileTestingIp());
+
+/** An engine with nothing set up. */
+export function bare(config: Words = {}): Engine {
+  return new Engine(module, config);
+}
+
+/** An engine with link 0 and US and US6 on it, addresses 0 and 1. */
+export function engine(flags = LINK_UP, config: Words = {}): Engine {
+  const e = bare(config);
+  assert.equal(e.call('linkAdd', flags, 1500), 0);
+  assert.equal(e.call('addressAdd', ...words(US), 24, 0), 0);
+  assert.equal(e.call('addressAdd', ...words(US6), 64, 0), 1);
+  return e;
+}
+
+const DROP = new RegExp('^(Ip6?In(Hdr|Addr|Csum)Errors|Ip6?In(TruncatedPkts|UnknownProtos)|' +
+  'Ip6?ReasmFails|Icmp6?In(Csum)?Errors|Udp(NoPorts|In(Csum)?Errors)|TcpIn(Errs|CsumErrors)|' +
+  'AckornLinkIn(Errors|Truncated|Down))$');
+
+/** The counters that say that a packet is gone. */
+export const DROPS = Array.from({ length: Counter.COUNT }, (_, i) => i)
+  .filter((i) => DROP.test(Counter[i]!));
+
+/** Of changed counters, those. */
+export function dropsOf(changed: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(changed).filter(([name]) => DROP.test(name)));
+}
+
+/** Is the packet's length right, its IPv4 header's checksum, and its transport's? */
+export function assertWhole(frame: Buffer): void {
+  const v4 = frame[0]! >> 4 === 4;
+  const l3 = v4 ? (frame[0]! & 15) * 4 : 40;
+  assert.equal(v4 ? frame.readUInt16BE(2) : 40 + frame.readUInt16BE(4), frame.length);
+  if (v4) assert.equal(onesSum(frame.subarray(0, l3)), 0xffff);
+  const protocol = frame[v4 ? 9 : 6]!;
+  const l4 = frame.subarray(l3);
+  const addresses = frame.subarray(v4 ? 12 : 8, v4 ? 20 : 40);
+  const tail = Buffer.alloc(8);
+  tail.writeUInt32BE(l4.length, 0);
+  tail[7] = protocol;
+  const before = protocol === 1 ? Buffer.alloc(0) : Buffer.concat([addresses, tail]);
+  assert.equal(onesSum(before, l4), 0xffff);
+}
+
+/** The one frame that was sent, whole. */
+export function only(sent: Sent[]): Buffer {
+  assert.equal(sent.length, 1);
+  assertWhole(sent[0]!.frame);
+  return sent[0]!.frame;
+}
+
+// ---- addresses --------------------------------------------------------------------------------
 
 /** 16 bytes of "a.b.c.d" (mapped) or of a short IPv6 text with at most one "::". */
 export function address(text: string): Buffer {
@@ -220,7 +289,7 @@ export function words(text: string): [number, number, number, number] {
   return [b.readUInt32LE(0), b.readUInt32LE(4), b.readUInt32LE(8), b.readUInt32LE(12)];
 }
 
-// ---- packets -----------------------------------------------------------------------------------
+// ---- packets ----------------------------------------------------------------------------------
 
 /** One's complement sum of big-endian words, folded: RFC 1071 as it is written there. */
 export function onesSum(...parts: Uint8Array[]): number {

@@ -2,10 +2,13 @@
  * What tests of ip/ put in the place of tcp/icmp.ts: a trace record of each ICMP error that IP
  * steered to TCP. Compiled into the test's module alone; never part of the engine.
  */
-import { Errno } from "../abi";
-import { readU32 } from "../core/bytes";
-import { trace } from "../core/trace";
-import { PROBE_ICMP_ERROR, PROBE_PATH_MTU } from "../testing/probes";
+import { Errno, Trace } from "./abi";
+import { readU32 } from "./core/bytes";
+import { trace } from "./core/trace";
+
+/** Kinds of trace record, beyond those of abi.ts; tests/engine/ip-harness.ts has the numbers. */
+const PROBE_ICMP_ERROR: Trace = 101;
+const PROBE_PATH_MTU: Trace = 102;
 
 export function tcpIcmpError(
   local: u32, remote: usize, remotePort: u32, localPort: u32, quotedSeq: u32, errno: Errno,
