@@ -661,5 +661,6 @@ export enum Counter {
   AckornTracesLost,
   Ip6OutDiscards,
   Icmp6OutParmProblems,
+  AckornLinkInDown,
   COUNT,
 }

@@ -18,7 +18,7 @@ import { scratchEndpoint } from "./state";
 /** Longest payload that any packet can carry. */
 const ECHO_BYTES_MAX: u32 = 65535;
 
-/** Answers a request whose checksum is right. Ring full, arena empty, too long: dropped, counted. */
+/** Answers a request whose checksum is right. Ring full, arena empty, too long: counted, gone. */
 export function echoRequestInput(packet: Packet): void {
   // a broadcast echo answered by all is an amplifier: icmp_echo_ignore_broadcasts, always on
   if (packet.multicast != 0 || config(Config.icmp_echo_ignore_all) != 0) return;

@@ -14,7 +14,7 @@ import { count } from "../core/counters";
 import { trace } from "../core/trace";
 import { ipInput } from "../ip/input";
 import { currentPacket } from "../ip/packet";
-import { Link, linkPending } from "./link";
+import { Link, linkIsUp, linkPending } from "./link";
 
 /** Takes at most `budget` frames from the ring and gives their entries back. Frames done. */
 export function linkInput(link: Link, budget: u32): u32 {
@@ -39,13 +39,12 @@ function receive(link: Link, descriptor: usize): void {
   const offset = address - link.rxArea; // wraps for an address before the area: caught as too large
   const outside = offset < VNET_HDR_BYTES || offset > link.rxAreaBytes ||
     capacity > link.rxAreaBytes - offset;
+  if (!linkIsUp(link)) return refuse(link, Counter.AckornLinkInDown, length);
   if (outside || length > capacity || length == 0) {
-    refuse(link, Counter.AckornLinkInErrors, length);
-    return;
+    return refuse(link, Counter.AckornLinkInErrors, length);
   }
   if ((readU32(descriptor + RX_FLAGS) & RX_TRUNCATED) != 0) {
-    refuse(link, Counter.AckornLinkInTruncated, length);
-    return;
+    return refuse(link, Counter.AckornLinkInTruncated, length);
   }
   const packet = currentPacket();
   packet.ip = address;

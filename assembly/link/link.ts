@@ -30,7 +30,7 @@ const LINK_FLAGS: u32 = LINK_VNET_HDR | LINK_TSO4 | LINK_TSO6 | LINK_CSUM | LINK
 
 @unmanaged
 export class Link {
-  // -- LinkWord, shared with the host, which writes rxHead, txTail and LINK_UP in flags
+  // -- LinkWord, shared with the host, which writes rxHead and txTail
   sharedRxHead: u32;
   sharedRxTail: u32;
   sharedRxMask: u32;
@@ -48,7 +48,7 @@ export class Link {
   reserved1: u32;
   reserved2: u32;
   // -- the engine's own
-  /** LINK_* as linkAdd was told; LINK_UP alone is read from the shared word. */
+  /** LINK_* as linkAdd and linkSet were told. */
   features: u32;
   /** Bytes of an IP packet. */
   mtu: u32;
@@ -111,10 +111,10 @@ export function linkAt(id: u32): Link {
 }
 
 /**
- * Makes a link: `mtu` in bytes of IP packet, 68 to 65535, `flags` of LINK_*.
+ * Makes a link: `flags` of LINK_* (up only with LINK_UP), `mtu` in bytes of IP packet, 68 to 65535.
  * Its id, or -EINVAL, -EOPNOTSUPP (Ethernet), -ENFILE (linksMax reached).
  */
-export function linkAdd(mtu: u32, flags: u32): i32 {
+export function linkAdd(flags: u32, mtu: u32): i32 {
   const s = system();
   if (mtu < IPV4_MIN_MTU || mtu > MTU_MAX) return -Errno.EINVAL;
   if (flags & LINK_ETHERNET) return -Errno.EOPNOTSUPP;
@@ -163,11 +163,25 @@ function share(link: Link): void {
   link.sharedId = link.id;
 }
 
-/** A link that is down behaves like a pulled cable. The host raises and clears the bit. */
+/** A link that is down behaves like a pulled cable. */
 // @ts-ignore: decorator
 @inline
 export function linkIsUp(link: Link): bool {
-  return (link.sharedFlags & LINK_UP) != 0;
+  return (link.features & LINK_UP) != 0;
+}
+
+/** Pulls the cable or puts it back. 0, or -EINVAL: no such link. */
+export function linkSet(id: u32, up: bool): i32 {
+  if (id >= system().linkCount) return -Errno.EINVAL;
+  const link = linkAt(id);
+  link.features = up ? link.features | LINK_UP : link.features & ~LINK_UP;
+  link.sharedFlags = link.features;
+  return 0;
+}
+
+/** Where the words shared with the host stand, or 0: no such link. */
+export function linkRing(id: u32): u32 {
+  return id < system().linkCount ? <u32>changetype<usize>(linkAt(id)) : 0;
 }
 
 /** Receive entries that the host has filled and the engine not yet taken; see linkInput. */
