@@ -12,7 +12,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { LINK_TSO4, LINK_VNET_HDR, LinkWord } from '../../assembly/abi.js';
+import { LINK_ETHERNET, LINK_TSO4, LINK_VNET_HDR, LinkWord } from '../../assembly/abi.js';
 import { NativeError, chooseNative, parseCidr } from '../../host/node/addon/index.js';
 import type { Native } from '../../host/node/addon/index.js';
 import { TunLink } from '../../host/node/link/tun.js';
@@ -187,6 +187,23 @@ async function deviceDeleted(native: Native): Promise<void> {
   link.close();
 }
 
+async function tapCarriesEthernet(native: Native): Promise<void> {
+  const link = open(native, { tap: true, persist: true });
+  assert.match(link.name, /^tap\d+$/);
+  assert.equal(link.flags & LINK_ETHERNET, LINK_ETHERNET);
+  const rings = new RingMemory({ flags: link.flags, rxCapacity: 66_000 });
+  const types: number[] = [];
+  link.attach(rings.memory, rings.ringAddress, () => {
+    link.readBatch(64);
+    for (const { bytes } of rings.takeAll()) types.push(bytes.readUInt16BE(12));
+  });
+  await send('who has?');
+  await until(() => types.includes(0x0806), 'an ARP request');
+  link.close();
+  assert.equal(native.interfaceExists(link.name), true, 'a persistent device stays');
+  deleteInterface(native, link.name);
+}
+
 async function corruptRingThrows(native: Native): Promise<void> {
   const link = open(native);
   const rings = new RingMemory({ flags: link.flags });
@@ -300,7 +317,18 @@ const holder = (kind: string, ending: string): string => `
   ${ending}
 `;
 
+async function koffiStaysOutOfWorkers(): Promise<void> {
+  const code = `import { chooseNative } from '${INDEX}';
+    import { parentPort } from 'node:worker_threads';
+    parentPort.postMessage(chooseNative('koffi').reasons);`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`));
+  const [reasons] = (await once(worker, 'message')) as [string[]];
+  assert.match(reasons.join(), /koffi is used on the main thread only/);
+  await worker.terminate();
+}
+
 async function workerEnds(native: Native): Promise<void> {
+  if (native.kind === 'koffi') return koffiStaysOutOfWorkers();
   for (const ending of ['', 'process.exit(3);', 'throw new Error("crash");']) {
     const code = holder(native.kind, ending && `setTimeout(() => { ${ending} }, 20);`);
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`));
@@ -365,6 +393,7 @@ const TESTS: Readonly<Record<string, Check>> = {
   'callback · nextTick and promises run in its scope': callbackScope,
   'callback that throws · uncaughtException': callbackThrows,
   'device deleted · failure told, no spinning': deviceDeleted,
+  'TAP · Ethernet frames, a persistent device stays': tapCarriesEthernet,
   'corrupt ring · NativeError EFAULT': corruptRingThrows,
   'bad arguments and busy names · one clear line': errorsInWords,
   'no permission, no device · says which': permissionErrors,

@@ -5,6 +5,7 @@
  * addon; koffi is an optional dependency and is loaded only then.
  */
 import { createRequire } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
 import {
   LinkWord,
   RX_ADDRESS,
@@ -238,10 +239,6 @@ class Polls {
 
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
-    // A worker aborts the process if its loop still holds a handle when it ends.
-    process.once('exit', () => {
-      for (const id of [...this.#watches.keys()]) this.stop(id);
-    });
   }
 
   start(fd: number, readable: boolean, writable: boolean, callback: PollCallback): number {
@@ -352,6 +349,8 @@ let bound: SystemCalls | undefined;
 /** koffi's calls, or why it cannot be used, in one line. */
 export function loadKoffi(): SystemCalls | string {
   if (bound !== undefined) return bound;
+  // Its poll handles do not survive worker.terminate(): of 40 in a row, one crashed Node.
+  if (!isMainThread) return 'koffi is used on the main thread only: workers need the addon';
   let koffi: Koffi;
   try {
     koffi = createRequire(import.meta.url)('koffi') as Koffi;
