@@ -30,10 +30,10 @@ const FIXTURE = new URL('./fixtures/ring-memory.js', import.meta.url).href;
 const open = (native: Native, more: TunLinkOptions = {}): TunLink =>
   TunLink.open({ addresses: ['10.99.0.1/24', 'fd99::1/64'], ...more }, native);
 
-const send = (text: string): Promise<void> =>
+const send = (text: string, to = OURS): Promise<void> =>
   new Promise((done, fail) => {
     const socket = createSocket('udp4');
-    socket.send(text, 9, OURS, (error) => {
+    socket.send(text, 9, to, (error) => {
       socket.close();
       if (error) fail(error);
       else done();
@@ -111,24 +111,37 @@ async function fullRingPauses(native: Native): Promise<void> {
 }
 
 async function callbackScope(native: Native): Promise<void> {
-  const { fd, name } = native.openTun({ vnetHdr: false });
-  native.addAddress(name, '10.99.0.1', 24);
-  native.linkUp(name, true);
   const order: string[] = [];
-  const poll = native.startPoll(fd, true, false, (status, events) => {
-    if (order.length > 0) return;
-    assert.equal(status, 0);
-    assert.equal(events & 1, 1);
-    order.push('callback');
-    process.nextTick(() => order.push('tick'));
-    void Promise.resolve().then(() => order.push('promise'));
-    setTimeout(() => order.push('timer'), 0);
-  });
-  assert.ok(poll > 0);
+  const descriptors: number[] = [];
+  for (const subnet of ['10.99.0', '10.97.0']) {
+    const { fd, name } = native.openTun({ vnetHdr: false });
+    native.addAddress(name, `${subnet}.1`, 24);
+    native.linkUp(name, true);
+    await send('x', `${subnet}.2`);
+    descriptors.push(fd);
+  }
+  // Both are readable: libuv calls back twice in one turn, and promises must run in between.
+  for (const fd of descriptors) {
+    const poll = native.startPoll(fd, true, false, (status, events) => {
+      assert.deepEqual([status, events & 1], [0, 1]);
+      native.stopPoll(poll);
+      order.push('callback');
+      process.nextTick(() => order.push('tick'));
+      void Promise.resolve().then(() => order.push('promise'));
+    });
+    assert.ok(poll > 0);
+  }
+  await until(() => order.length === 6, 'both callbacks');
+  const once = ['callback', 'tick', 'promise'];
+  assert.deepEqual(order, [...once, ...once]);
+  descriptors.forEach((fd) => native.closeTun(fd));
+}
+
+async function pollNumbers(native: Native): Promise<void> {
+  const { fd } = native.openTun({ vnetHdr: false });
+  const poll = native.startPoll(fd, true, false, () => undefined);
   assert.equal(native.startPoll(fd, true, false, () => undefined), -17, 'EEXIST');
-  await send('x');
-  await until(() => order.includes('timer'), 'the timer');
-  assert.deepEqual(order, ['callback', 'tick', 'promise', 'timer']);
+  assert.equal(native.startPoll(9999, true, false, () => undefined), -9, 'EBADF');
   assert.equal(native.updatePoll(poll, false, true), 0);
   assert.equal(native.updatePoll(poll, false, false), 0);
   native.stopPoll(poll);
@@ -391,6 +404,7 @@ const TESTS: Readonly<Record<string, Check>> = {
   'frames both ways, woken by the loop': moves,
   'full RX ring · the poll pauses and goes on': fullRingPauses,
   'callback · nextTick and promises run in its scope': callbackScope,
+  'polls · numbers that are taken, stale or wrong': pollNumbers,
   'callback that throws · uncaughtException': callbackThrows,
   'device deleted · failure told, no spinning': deviceDeleted,
   'TAP · Ethernet frames, a persistent device stays': tapCarriesEthernet,
