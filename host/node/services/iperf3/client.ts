@@ -240,7 +240,7 @@ class Client {
       onIdle: () => control.fail(new Iperf3Error(IperfErrno.IENOMSG)),
       onStreamError: (stream, error) => {
         const number = stream.sender ? IperfErrno.IESTREAMWRITE : IperfErrno.IESTREAMREAD;
-        control.fail(new Iperf3Error(number, error.message));
+        control.failSoon(new Iperf3Error(number, error.message));
       },
     });
   }

@@ -108,6 +108,9 @@ export const CLIENT_RESULTS_MAX_BYTES = 1 << 20;
 /** Larger, because a server's output may come with its results. */
 export const SERVER_RESULTS_MAX_BYTES = 16 << 20;
 
+/** How long a broken data stream waits for the control connection to explain it. */
+const REASON_MS = 100;
+
 const COOKIE_LETTERS = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /** 36 random letters of base32 and a NUL. */
@@ -144,6 +147,11 @@ export class ControlChannel {
     this.#failure ??= error;
     this.#over(this.#failure);
     this.#wake();
+  }
+
+  /** As fail, but leaves the peer a moment to say the reason itself: data streams break first. */
+  failSoon(error: Iperf3Error): void {
+    setTimeout(() => this.fail(error), REASON_MS).unref();
   }
 
   /** Exactly `bytes` bytes. */

@@ -266,7 +266,10 @@ class ServerTest {
       onOmitted: () => undefined,
       onEnd: () => undefined,
       onIdle: () => control.fail(new Iperf3Error(IperfErrno.IENOMSG, '', Errno.ETIMEDOUT)),
-      onStreamError: (stream, error) => this.#streamFailed(stream, error),
+      onStreamError: (stream, error) => {
+        const number = stream.sender ? IperfErrno.IESTREAMWRITE : IperfErrno.IESTREAMREAD;
+        control.failSoon(new Iperf3Error(number, error.message));
+      },
     });
     if (p.durationS > 0) {
       this.#guard = setTimeout(
@@ -275,13 +278,6 @@ class ServerTest {
       );
     }
     return this.#measurement;
-  }
-
-  /** When a client dies, its data streams may break before the control connection says so. */
-  #streamFailed(stream: DataStream, error: Error): void {
-    const number = stream.sender ? IperfErrno.IESTREAMWRITE : IperfErrno.IESTREAMREAD;
-    const fail = (): void => this.#control.fail(new Iperf3Error(number, error.message));
-    setTimeout(fail, SETTLE_STEP_MS).unref();
   }
 
   async #untilTestEnd(): Promise<void> {
