@@ -60,6 +60,7 @@ export class DataStream {
   #bytesAtInterval = 0;
   #retransmitsAtInterval = 0;
   #running = false;
+  #last: { info: SocketInfo | undefined } | undefined;
   #stopSending: () => void = () => undefined;
   #onBytes: (bytes: number) => void = () => undefined;
 
@@ -72,9 +73,14 @@ export class DataStream {
     readonly socket: ServiceSocket,
   ) {}
 
-  /** What the stack says of it, for a sender; undefined where it cannot. */
+  /** What the stack says of it, for a sender; undefined where it cannot. Fixed by stop(). */
   info(): SocketInfo | undefined {
-    return this.sender ? this.socket.info?.() : undefined;
+    return this.sender ? this.#now() : undefined;
+  }
+
+  /** Name of the congestion controller, where the stack says it. */
+  get congestion(): string | undefined {
+    return this.#now()?.congestion;
   }
 
   /** Segments retransmitted since counting began. */
@@ -121,6 +127,8 @@ export class DataStream {
 
   /** No byte counts from now on. A sender stops; a receiver goes on dropping, so none gets stuck. */
   stop(): void {
+    // All reports of the end must say the same, and a closed socket may say nothing.
+    if (this.#running) this.#last = { info: this.socket.info?.() };
     this.#running = false;
     this.#stopSending();
   }
@@ -129,6 +137,10 @@ export class DataStream {
     this.stop();
     this.socket.on('error', () => undefined);
     this.socket.destroy();
+  }
+
+  #now(): SocketInfo | undefined {
+    return this.#last ? this.#last.info : this.socket.info?.();
   }
 
   #count = (bytes: number): void => {

@@ -135,7 +135,7 @@ export function describeEnd(
     ...cpuFigures('host', measurement.cpu),
     ...(peer && cpuFigures('remote', peer.cpu)),
   };
-  const own = streams[0]?.socket.info?.()?.congestion;
+  const own = streams[0]?.congestion;
   const weSend = streams[0]?.sender ?? true;
   const [sender, receiver] = weSend ? [own, peer?.congestion] : [peer?.congestion, own];
   if (sender !== undefined) end.sender_tcp_congestion = sender;

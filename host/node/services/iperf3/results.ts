@@ -32,13 +32,13 @@ export function encodeResults(
   serverOutputText?: string,
 ): Record<string, unknown> {
   const sending = streams.find((stream) => stream.sender);
-  const info = sending?.info() ?? streams[0]?.socket.info?.();
+  const congestion = (sending ?? streams[0])?.congestion;
   return {
     cpu_util_total: measurement.cpu.total,
     cpu_util_user: measurement.cpu.user,
     cpu_util_system: measurement.cpu.system,
     sender_has_retransmits: sending ? Number(sending.info() !== undefined) : -1,
-    ...(info?.congestion !== undefined && { congestion_used: info.congestion }),
+    ...(congestion !== undefined && { congestion_used: congestion }),
     ...(serverOutputText !== undefined && { server_output_text: serverOutputText }),
     streams: streams.map((stream) => {
       const own = stream.info();
