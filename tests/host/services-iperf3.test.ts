@@ -164,6 +164,7 @@ function fastTransport(seen: { patterns: number; discards: number; options: Sock
     return socket;
   };
   const transport: Transport = {
+    setsOptions: true,
     listen: (port, on, o) => kernelTransport.listen(port, (s) => on(fit(s)), o),
     connect: async (o) => {
       if (o.options) seen.options.push(o.options);
@@ -302,6 +303,15 @@ test('options · out of bounds or together · iperf3 numbers, before any connect
     await assert.rejects(run, { iperfErrno }, JSON.stringify(options));
   }
   await assert.rejects(runIperf3Client(transport, { host: 'x', port: 1 }), { iperfErrno: 103 });
+});
+
+test('options that the transport cannot set · said on both sides, and the test goes on', async (t) => {
+  const { client, lines } = await start(t);
+  const said: string[] = [];
+  await client({ bytes: MIB, congestion: 'reno', parallel: 2, log: (line) => said.push(line) });
+  const warning = 'warning: TCP_CONGESTION cannot be set on this side';
+  assert.deepEqual(said.filter((line) => line.startsWith('warning')), [warning]);
+  assert.deepEqual(lines.filter((line) => line.startsWith('warning')), [warning]);
 });
 
 test('after every test · no socket and no timer is left', async (t) => {

@@ -37,7 +37,11 @@ export interface SocketOptions {
   IP_TOS?: number;
 }
 
-/** One connection. The optional members are used where they exist and are never required. */
+/**
+ * One connection. end() sends FIN and leaves the peer's side open; destroy() without an error is
+ * RFC 9293 CLOSE: what write() took is still delivered. The optional members are used where they
+ * exist and are never required.
+ */
 export interface ServiceSocket extends Duplex {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
@@ -56,7 +60,7 @@ export interface ServiceSocket extends Duplex {
   setOptions?(options: SocketOptions): void;
   /**
    * Fast way to receive and forget: from now on every byte is dropped in the stack and only counted.
-   * 'end', 'error' and 'close' still come; 'data' does not.
+   * 'end', 'error' and 'close' still come; 'data' does not. Bytes that wait in the Duplex count too.
    */
   discardAll?(onBytes: (bytes: number) => void): void;
   /**
@@ -81,6 +85,8 @@ export interface ConnectOptions {
 }
 
 export interface Transport {
+  /** True when connect() heeds `options`, and its sockets have setOptions. */
+  readonly setsOptions?: boolean;
   /** Sockets are handed over with half close allowed: the service ends its own side. */
   listen(
     port: number,

@@ -206,6 +206,10 @@ class Client {
     const { parameters } = this;
     const options = socketOptions(parameters);
     const sockets: ServiceSocket[] = [];
+    const asked = Object.keys(options);
+    if (asked.length > 0 && !this.transport.setsOptions) {
+      this.#log(`warning: ${asked.join(', ')} cannot be set on this side`);
+    }
     try {
       for (let i = 0; i < streamCount(parameters); i++) {
         const socket = await this.#connect(host, port, IperfErrno.IESTREAMCONNECT, options);

@@ -239,17 +239,25 @@ class ServerTest {
     const sockets = inOrder.map(({ channel }) => channel.socket);
     this.#offered = [];
     this.#streams = numberStreams(sockets, p, 'server');
-    for (const socket of sockets) this.#applyOptions(socket, p);
+    this.#applyOptions(sockets, p);
   }
 
   /** As iperf3 does, a server that cannot set an option says so and goes on. */
-  #applyOptions(socket: ServiceSocket, p: Parameters): void {
-    if (p.noDelay) socket.setNoDelay?.(true);
-    try {
-      socket.setOptions?.(socketOptions(p));
-    } catch (error) {
-      this.#log(`warning: ${(error as Error).message}`);
+  #applyOptions(sockets: readonly ServiceSocket[], p: Parameters): void {
+    const options = socketOptions(p);
+    const asked = Object.keys(options);
+    const refused = new Set<string>();
+    for (const socket of sockets) {
+      if (p.noDelay) socket.setNoDelay?.(true);
+      if (asked.length === 0) continue;
+      try {
+        if (socket.setOptions) socket.setOptions(options);
+        else refused.add(`${asked.join(', ')} cannot be set on this side`);
+      } catch (error) {
+        refused.add((error as Error).message);
+      }
     }
+    for (const reason of refused) this.#log(`warning: ${reason}`);
   }
 
   #measure(p: Parameters, text: TextReport): Measurement {
