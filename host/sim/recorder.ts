@@ -88,7 +88,7 @@ export class Recorder {
     for (const value of values) out.u32(value);
     const result = call(...values);
     out.u32(result);
-    this.#outputs(name, values, result);
+    this.#outputs(name, result);
     return result;
   }
 
@@ -119,7 +119,7 @@ export class Recorder {
   }
 
   /** What the engine made of the call. */
-  #outputs(name: CallName, values: number[], result: number): void {
+  #outputs(name: CallName, result: number): void {
     const out = this.#out;
     const words = RESULT_WORDS[name];
     if (words !== undefined && result >= 0) {

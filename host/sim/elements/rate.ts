@@ -20,7 +20,7 @@ class Rate extends Element {
 
   protected process(frame: Frame, nowUs: number): void {
     if (this.#sending === undefined) {
-      this.#send(frame, nowUs);
+      this.#send(frame, Math.max(nowUs, this.#freeAtUs));
     } else if (this.discipline.admit(frame, this.#queue.length, this.#queue.bytes)) {
       frame.dueUs = nowUs; // when it joined: the discipline may judge its age
       this.#queue.push(frame);
@@ -29,10 +29,9 @@ class Rate extends Element {
     }
   }
 
-  #send(frame: Frame, nowUs: number): void {
+  #send(frame: Frame, startUs: number): void {
     this.#sending = frame;
-    const start = Math.max(nowUs, this.#freeAtUs);
-    this.#freeAtUs = start + (frame.length * 8e6) / this.bitsPerSecond;
+    this.#freeAtUs = startUs + (frame.length * 8e6) / this.bitsPerSecond;
     this.context.schedule.set(this, Math.ceil(this.#freeAtUs));
   }
 
@@ -43,7 +42,8 @@ class Rate extends Element {
       const frame = this.#queue.shift();
       if (frame === undefined) break;
       if (this.discipline.release(frame, nowUs, this.#queue.bytes)) {
-        this.#send(frame, nowUs);
+        // From where the last one ended, not from now: now is rounded up.
+        this.#send(frame, this.#freeAtUs);
         break;
       }
       this.drop(frame);
