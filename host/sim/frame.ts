@@ -1,0 +1,91 @@
+/**
+ * Frames on their way between two rings, and the pool they come from: a frame is taken when it
+ * leaves a transmit ring and given back when it was delivered or dropped, so that a long run does not
+ * allocate. A frame here begins with its IP header. Used by elements and ports.
+ */
+
+import { VNET_HDR_BYTES } from '../../assembly/abi.js';
+
+export class Frame {
+  readonly bytes: Uint8Array;
+  length = 0;
+  /** virtio_net_hdr; meaningful only on links that have LINK_VNET_HDR. */
+  readonly vnet = new Uint8Array(VNET_HDR_BYTES);
+  /** When the frame is due where it waits now, µs. */
+  dueUs = 0;
+
+  constructor(capacity: number) {
+    this.bytes = new Uint8Array(capacity);
+  }
+}
+
+/** Sizes: a wire packet of the usual MTU, and the largest IP packet. */
+const SMALL = 2048;
+const LARGE = 65_600;
+
+export class FramePool {
+  readonly #small: Frame[] = [];
+  readonly #large: Frame[] = [];
+  /** Frames outside the pool. */
+  live = 0;
+
+  /** A frame with room for `length` bytes; its length is set, its bytes are what they were. */
+  take(length: number): Frame {
+    if (length > LARGE) throw new RangeError(`no frame has ${length} bytes`);
+    this.live++;
+    const frame = length <= SMALL
+      ? this.#small.pop() ?? new Frame(SMALL)
+      : this.#large.pop() ?? new Frame(LARGE);
+    frame.length = length;
+    return frame;
+  }
+
+  copy(frame: Frame): Frame {
+    const twin = this.take(frame.length);
+    twin.bytes.set(frame.bytes.subarray(0, frame.length));
+    twin.vnet.set(frame.vnet);
+    return twin;
+  }
+
+  give(frame: Frame): void {
+    this.live--;
+    (frame.bytes.length === SMALL ? this.#small : this.#large).push(frame);
+  }
+}
+
+/** First in, first out, without an allocation once it has grown to its size. */
+export class FrameQueue {
+  #frames: (Frame | undefined)[] = new Array<Frame | undefined>(16).fill(undefined);
+  #head = 0;
+  length = 0;
+  bytes = 0;
+
+  push(frame: Frame): void {
+    if (this.length === this.#frames.length) this.#grow();
+    this.#frames[(this.#head + this.length) & (this.#frames.length - 1)] = frame;
+    this.length++;
+    this.bytes += frame.length;
+  }
+
+  peek(): Frame | undefined {
+    return this.length > 0 ? this.#frames[this.#head] : undefined;
+  }
+
+  shift(): Frame | undefined {
+    if (this.length === 0) return undefined;
+    const frame = this.#frames[this.#head] as Frame;
+    this.#frames[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#frames.length - 1);
+    this.length--;
+    this.bytes -= frame.length;
+    return frame;
+  }
+
+  #grow(): void {
+    const size = this.#frames.length;
+    const ordered = new Array<Frame | undefined>(size * 2).fill(undefined);
+    for (let at = 0; at < size; at++) ordered[at] = this.#frames[(this.#head + at) & (size - 1)];
+    this.#frames = ordered;
+    this.#head = 0;
+  }
+}
