@@ -56,7 +56,7 @@ export function eventsCollect(): u32 {
 // ---- Links, addresses, sysctls
 
 export function linkAdd(flags: u32, mtu: u32): i32 {
-  return isBooted() ? makeLink(mtu, flags) : -Errno.EINVAL;
+  return isBooted() ? makeLink(flags, mtu) : -Errno.EINVAL;
 }
 
 export function linkRing(id: u32): u32 {
