@@ -4,7 +4,7 @@
  * sequence of calls can trap (law 5).
  */
 import {
-  ABI_VERSION, CONFIG_WORDS, Config, Errno, LINK_UP, RESULT_AT, SHUT_RDWR,
+  ABI_VERSION, CONFIG_WORDS, Config, Errno, RESULT_AT, SHUT_RDWR,
 } from "./abi";
 import { bootAll, isBooted, memoryNeeded, sysctlGood } from "./boot";
 import { config, setConfig } from "./config";
@@ -13,7 +13,7 @@ import { writeU32 } from "./core/bytes";
 import { PoolId, pool } from "./core/pool";
 import { icmpEcho as echo } from "./ip/echo";
 import { addressAdd as add, addressEntry, addressRemove as remove } from "./ip/route";
-import { linkAdd as makeLink, linkAt } from "./link/link";
+import { linkAdd as makeLink, linkRing as ringOf, linkSet as setLink } from "./link/link";
 import { system } from "./memory";
 import { pollAll } from "./poll";
 import { demuxLongest } from "./tcp/demux";
@@ -60,15 +60,11 @@ export function linkAdd(flags: u32, mtu: u32): i32 {
 }
 
 export function linkRing(id: u32): u32 {
-  if (!isBooted() || id >= system().linkCount) return 0;
-  return <u32>changetype<usize>(linkAt(id));
+  return isBooted() ? ringOf(id) : 0;
 }
 
 export function linkSet(id: u32, up: u32): i32 {
-  if (!isBooted() || id >= system().linkCount) return -Errno.EINVAL;
-  const link = linkAt(id);
-  link.sharedFlags = up != 0 ? link.sharedFlags | LINK_UP : link.sharedFlags & ~LINK_UP;
-  return 0;
+  return isBooted() ? setLink(id, up != 0) : -Errno.EINVAL;
 }
 
 export function addressAdd(
