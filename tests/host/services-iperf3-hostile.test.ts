@@ -261,3 +261,23 @@ test('client · servers that break the protocol · an error with its number', as
     await assert.rejects(run, { iperfErrno }, name);
   }
 });
+
+test('client · a server that keeps to the protocol · states in their order', async (t) => {
+  const got: number[] = [];
+  const port = await scripted(t, async (control) => {
+    await upToRunning(control);
+    got.push(await control.readState());
+    control.sendState(State.EXCHANGE_RESULTS);
+    const { streams } = (await control.readJson(1 << 20, 0)) as { streams: object[] };
+    control.sendJson({
+      cpu_util_total: 1, cpu_util_user: 1, cpu_util_system: 0, sender_has_retransmits: -1, streams,
+    });
+    control.sendState(State.DISPLAY_RESULTS);
+    got.push(await control.readState());
+  });
+  const options = { host: HOST, port, bytes: 1000, length: 1000, parallel: 3 };
+  const { end } = await runIperf3Client(kernelTransport, options);
+  assert.equal(end.sum_received!.bytes, end.sum_sent!.bytes);
+  await sleep(50);
+  assert.deepEqual(got, [State.TEST_END, State.IPERF_DONE]);
+});

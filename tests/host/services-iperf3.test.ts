@@ -58,8 +58,8 @@ for (const [transportName, makeTransport] of [
       const { client } = await start(t, makeTransport());
       const { end } = await client({ bytes: 8 * MIB, ...options });
       const streams = options.parallel ?? 1;
-      // Both ways, the direction that is through first ends the other, whose bytes may all still lie
-      // in the buffers of the kernel.
+      // Both ways, the direction that is through first ends the other, whose bytes may all still
+      // lie in the buffers of the kernel.
       const inFlight = options.bidir ? 9 * MIB : 0;
       const within = (sent: number, received: number): void => {
         assert.ok(sent - received >= 0 && sent - received <= inFlight,
@@ -115,9 +115,9 @@ test('text · columns, title, server output', async (t) => {
   assert.ok(said.every((line) => line.startsWith('abc:  ')));
   const text = said.map((line) => line.slice(6));
   assert.match(text[0]!, /^Connecting to host 127\.0\.0\.1, port \d+$/);
-  assert.match(text[1]!, /^\[  5\] local 127\.0\.0\.1 port \d+ connected to 127\.0\.0\.1 port \d+$/);
+  assert.match(text[1]!, /^\[  5\] local 127\.0\.0\.1 port \d+ connected to 127.0.0.1 port \d+$/);
   assert.equal(text[3], '[ ID] Interval           Transfer     Bitrate');
-  const row = /^\[( {2}5| {2}7|SUM)\] {3}0\.00-\d\.\d\d {3}sec {2}[\d. ]{4} [KM]?Bytes {2}[\d. ]{4} /;
+  const row = /^\[( {2}[57]|SUM)\] {3}0\.00-\d\.\d\d {3}sec {2}[\d. ]{4} [KM]?Bytes {2}[\d. ]{4} /;
   for (const line of text.slice(4, 7)) assert.match(line, row);
   assert.equal(text.filter((line) => line.endsWith('sender')).length, 3);
   assert.equal(text.filter((line) => line.endsWith('receiver')).length, 3 + 3); // the server's too
@@ -305,7 +305,7 @@ test('options · out of bounds or together · iperf3 numbers, before any connect
   await assert.rejects(runIperf3Client(transport, { host: 'x', port: 1 }), { iperfErrno: 103 });
 });
 
-test('options that the transport cannot set · said on both sides, and the test goes on', async (t) => {
+test('options that the transport cannot set · said on both sides, no error', async (t) => {
   const { client, lines } = await start(t);
   const said: string[] = [];
   await client({ bytes: MIB, congestion: 'reno', parallel: 2, log: (line) => said.push(line) });

@@ -156,11 +156,19 @@ test('daytime · connect · one line of the clock, then FIN', async (t) => {
   assert.equal((await readAll(socket)).toString(), daytimeLine(now));
 });
 
-test('daytime · unread input · the line arrives all the same', async (t) => {
-  const service = await started(t, daytimeServer(kernelTransport, anyPort));
+test('daytime · unread input · the line arrives, and nothing is left open', async (t) => {
+  let accepted: ServiceSocket | undefined;
+  const watched = {
+    ...kernelTransport,
+    listen: (port: number, on: (s: ServiceSocket) => void, o?: { address?: string }) =>
+      kernelTransport.listen(port, (s) => { accepted = s; on(s); }, o),
+  };
+  const service = await started(t, daytimeServer(watched, anyPort));
   const socket = await connected(t, service.port);
-  socket.write(Buffer.alloc(100_000));
+  socket.end(Buffer.alloc(100_000));
   assert.match((await readAll(socket)).toString(), /^\w+, \w+ \d+, \d{4} \d\d:\d\d:\d\d-UTC\r\n$/);
+  await sleep(100);
+  assert.ok(accepted!.closed);
 });
 
 test('any service · close · its open connections end', async () => {

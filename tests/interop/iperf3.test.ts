@@ -37,8 +37,8 @@ async function ourServer(t: TestContext, oneOff = false): Promise<OurServer | un
 }
 
 /**
- * What one side sent and the other did not count: buffers, and what moved while it was told. After an
- * omitted time more may be received than sent: what was in flight when both began to count.
+ * What one side sent and the other did not count: buffers, and what moved while it was told. After
+ * an omitted time more may be received than sent: what was in flight when both began to count.
  */
 function agree(sent: number, received: number, streams: number, exact: boolean, omit = 0): void {
   assert.ok(received > 0, 'nothing was received');
@@ -119,7 +119,7 @@ test('real client · our server · every combination of options', async (t) => {
   assert.equal(our.lines.filter((line) => line.startsWith('iperf3: ')).join(), '');
 });
 
-test('real client · a second one while busy · is told so, the first is not disturbed', async (t) => {
+test('real client · a second one while busy · is told so, the first goes on', async (t) => {
   const our = await ourServer(t);
   if (!our) return;
   const first = our.client('-t', '2', '-J');

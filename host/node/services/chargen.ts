@@ -1,7 +1,8 @@
 /**
- * Character generator (RFC 864): lines of 72 printable characters, each line beginning one character
- * further on, until the peer ends. Called by `ackorn up --chargen`. Input is thrown away.
- * The lines repeat after 95, so one block of a few cycles is sent over and over, as the window allows.
+ * Character generator (RFC 864): lines of 72 printable characters, each line beginning one
+ * character further on, until the peer ends. Called by `ackorn up --chargen`. Input is thrown away.
+ * The lines repeat after 95, so one block of a few cycles is sent over and over, as the window
+ * allows.
  */
 
 import {
@@ -36,7 +37,8 @@ export function chargenServer(transport: Transport, options: ServiceOptions): Pr
 function generate(socket: ServiceSocket, pattern: Buffer): void {
   if (socket.sendPattern) {
     const sending = socket.sendPattern(pattern, () => undefined);
-    // A FIN is "the user terminates the connection": going on would fill the window of a peer gone home.
+    // A FIN is "the user terminates the connection": going on would fill the window of a peer gone
+    // home.
     socket.on('end', () => {
       sending.stop();
       socket.end();

@@ -1,7 +1,7 @@
 /**
  * Echo (RFC 862): what comes in goes out again until the peer ends its side, then we end ours.
- * Called by `ackorn up --echo`. Holds at most what the two stream buffers hold: a peer that does not
- * read stops being read.
+ * Called by `ackorn up --echo`. Holds at most what the two stream buffers hold: a peer that does
+ * not read stops being read.
  */
 
 import { serve, type Service, type ServiceOptions, type Transport } from './seam.js';

@@ -2,7 +2,8 @@
  * PUT (RFC 9110 §9.3.4), atomically: into a hidden temporary file beside the target, fsync, rename,
  * fsync of the directory. A reader sees the old file or the new one, and a broken upload leaves
  * nothing. Called by http.ts once the method is known to be allowed; may not touch anything outside
- * the directory, so the parent is resolved through its links first and a link as target is replaced.
+ * the directory, so the parent is resolved through its links first and a link as target is
+ * replaced.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -97,7 +98,7 @@ async function store(
   await syncDirectory(parent);
 }
 
-/** Without it the rename itself may be lost with the power. Not every system can open a directory. */
+/** Without it the rename may be lost with the power. Not every system opens a directory. */
 async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, constants.O_RDONLY).catch(() => undefined);
   await handle?.sync().catch(() => undefined);

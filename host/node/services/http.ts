@@ -1,8 +1,8 @@
 /**
  * HTTP files, `--http 80=DIR` and `DIR:rw`: Node's own HTTP/1.1 server (RFC 9112) fed with the
  * transport's Duplex sockets, `send` for GET, HEAD, Range and the conditional requests (RFC 9110),
- * http-put.ts for PUT, a listing for directories. Called by `ackorn up`. May not let anything outside
- * DIR be read or written (http-path.ts), and no request may end the process.
+ * http-put.ts for PUT, a listing for directories. Called by `ackorn up`. May not let anything
+ * outside DIR be read or written (http-path.ts), and no request may end the process.
  */
 
 import { constants, type Dirent, type Stats } from 'node:fs';
@@ -31,6 +31,10 @@ export interface HttpOptions extends ServiceOptions {
   log?: (line: string) => void;
 }
 
+type Answer = (
+  request: IncomingMessage, response: ServerResponse, proceed: () => void,
+) => void;
+
 /**
  * Takes `80=DIR` or `80=DIR:rw` apart, as `ackorn up --http` has it.
  * @throws Error with one clear line
@@ -51,7 +55,7 @@ export function parseHttpArgument(argument: string): HttpOptions {
  */
 export async function httpServer(transport: Transport, options: HttpOptions): Promise<Service> {
   const root = await usableDirectory(options.directory, options.writable ?? false);
-  const answer = (request: IncomingMessage, response: ServerResponse, proceed: () => void): void => {
+  const answer: Answer = (request, response, proceed) => {
     response.on('finish', () => logRequest(options, request, response));
     respond(root, options.writable ?? false, request, response, proceed)
       .catch((error: unknown) => refuse(request, response, error));
@@ -62,8 +66,8 @@ export async function httpServer(transport: Transport, options: HttpOptions): Pr
     requestTimeout: 0, headersTimeout, connectionsCheckingInterval: headersTimeout / 10,
   });
   server.setTimeout(IDLE_MS);
-  // A client may end its side after its request (`nc -N`) and still wants the answer. Node knows how,
-  // but only by this property that its documentation leaves out.
+  // A client may end its side after its request (`nc -N`) and still wants the answer. Node knows
+  // how, but only by this property that its documentation leaves out.
   Object.assign(server, { httpAllowHalfOpen: true });
   server.on('request', (request, response) => answer(request, response, () => undefined));
   server.on('checkContinue', (request, response) => {
@@ -189,8 +193,9 @@ async function sendListing(
     const href = `./${encodeURIComponent(name.replace(/\/$/, ''))}${directoryMark}`;
     return `<li><a href="${href}">${escapeHtml(name)}</a></li>`;
   });
-  const page = `<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>${title}</title>`
-    + `</head>\n<body><h1>${title}</h1>\n<ul>\n${items.join('\n')}\n</ul></body></html>\n`;
+  const page = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+    + `<title>${title}</title></head>\n<body><h1>${title}</h1>\n`
+    + `<ul>\n${items.join('\n')}\n</ul></body></html>\n`;
   response.setHeader('Content-Type', 'text/html; charset=utf-8');
   response.setHeader('Content-Length', Buffer.byteLength(page));
   response.setHeader('Content-Security-Policy', "default-src 'none'");
@@ -222,8 +227,8 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: unkno
   const refusal = error instanceof HttpRefusal ? error : new HttpRefusal(500, 'It did not work.');
   const text = `${refusal.status} ${http.STATUS_CODES[refusal.status] ?? ''}: ${refusal.message}\n`;
   response.statusCode = refusal.status;
-  // The client waits for our leave to send a body that nobody wants: on this connection one could not
-  // tell its next bytes from a request. A body already on its way is read to its end by Node.
+  // The client waits for our leave to send a body that nobody wants: on this connection one could
+  // not tell its next bytes from a request. A body already on its way is read to its end by Node.
   if (request.headers.expect !== undefined && !request.complete) {
     response.setHeader('Connection', 'close');
   }

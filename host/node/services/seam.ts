@@ -59,13 +59,15 @@ export interface ServiceSocket extends Duplex {
   /** Throws an Error with a `code` where the stack refuses the value. */
   setOptions?(options: SocketOptions): void;
   /**
-   * Fast way to receive and forget: from now on every byte is dropped in the stack and only counted.
-   * 'end', 'error' and 'close' still come; 'data' does not. Bytes that wait in the Duplex count too.
+   * Fast way to receive and forget: from now on every byte is dropped in the stack and only
+   * counted. 'end', 'error' and 'close' still come; 'data' does not. Bytes that wait in the Duplex
+   * count too.
    */
   discardAll?(onBytes: (bytes: number) => void): void;
   /**
-   * Fast way to send: `chunk` again and again, as the window allows, until stop(). `onBytes` says how
-   * many the send stream took; bytes taken before stop() are still delivered. Starts at offset 0.
+   * Fast way to send: `chunk` again and again, as the window allows, until stop(). `onBytes` says
+   * how many the send stream took; bytes taken before stop() are still delivered. Starts at offset
+   * 0.
    */
   sendPattern?(chunk: Uint8Array, onBytes: (bytes: number) => void): { stop(): void };
 }

@@ -135,7 +135,8 @@ class Client {
     readonly report: Iperf3Report,
   ) {
     const { bidir, parallel } = parameters;
-    this.#text = new TextReport({ log: (line) => this.#log(line), role: 'client', bidir, parallel });
+    const log = (line: string): void => this.#log(line);
+    this.#text = new TextReport({ log, role: 'client', bidir, parallel });
   }
 
   async run(): Promise<void> {

@@ -125,7 +125,7 @@ export class DataStream {
     return since;
   }
 
-  /** No byte counts from now on. A sender stops; a receiver goes on dropping, so none gets stuck. */
+  /** No byte counts from now on. A sender stops; a receiver goes on dropping. */
   stop(): void {
     // All reports of the end must say the same, and a closed socket may say nothing.
     if (this.#running) this.#last = { info: this.socket.info?.() };

@@ -1,6 +1,6 @@
 /**
- * The lines that iperf3 prints, its columns as iperf3 3.12 has them, so that scripts which read them
- * go on working. Called by client.ts and server.ts. Formats only.
+ * The lines that iperf3 prints, its columns as iperf3 3.12 has them, so that scripts which read
+ * them go on working. Called by client.ts and server.ts. Formats only.
  */
 
 import type { Interval } from './measurement.js';
@@ -131,7 +131,8 @@ export class TextReport {
     const cwnd = f.cwnd === undefined ? '' : `   ${withUnit(f.cwnd, 'bytes')}       `;
     const columns = f.retransmits === undefined ? ''
       : `  ${String(f.retransmits).padStart(3)}${cwnd || ' '.repeat(13)}`;
-    this.#o.log(`${f.label}${role} ${times}  ${transfer}  ${bitrate}/sec${columns || ' '.repeat(18)}${note}`);
+    const end = `${columns || ' '.repeat(18)}${note}`;
+    this.#o.log(`${f.label}${role} ${times}  ${transfer}  ${bitrate}/sec${end}`);
   }
 }
 

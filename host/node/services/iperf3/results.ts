@@ -1,6 +1,7 @@
 /**
  * The results that both sides exchange after a test, names as iperf3 3.12 sends them, and the end
- * figures made of both halves. Called by client.ts and server.ts. Trusts nothing in the peer's JSON.
+ * figures made of both halves. Called by client.ts and server.ts. Trusts nothing in the peer's
+ * JSON.
  */
 
 import type { DataStream } from './data-stream.js';

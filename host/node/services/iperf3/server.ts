@@ -1,7 +1,8 @@
 /**
- * The iperf3 server: one TCP test at a time, as `iperf3 -s` speaks it. Called by `ackorn up --iperf3`
- * and `ackorn iperf3 -s`. Every connection begins with its 37-byte cookie, read under a time limit;
- * it is then the control connection of a new test, a data stream of the running one, or turned away.
+ * The iperf3 server: one TCP test at a time, as `iperf3 -s` speaks it. Called by `ackorn up
+ * --iperf3` and `ackorn iperf3 -s`. Every connection begins with its 37-byte cookie, read under a
+ * time limit; it is then the control connection of a new test, a data stream of the running one, or
+ * turned away.
  */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';

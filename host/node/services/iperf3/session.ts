@@ -1,6 +1,6 @@
 /**
- * What the two roles of an iperf3 test share: numbering the data streams, the block to send, and the
- * options of sockets. Called by client.ts and server.ts.
+ * What the two roles of an iperf3 test share: numbering the data streams, the block to send, and
+ * the options of sockets. Called by client.ts and server.ts.
  */
 
 import { randomBytes } from 'node:crypto';
