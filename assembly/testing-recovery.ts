@@ -1,7 +1,8 @@
 /**
- * Entry for tests of the flight and its recovery: a few connections without packets or timers, driven
- * as tcp/ack.ts and tcp/output.ts drive them. tests/engine/recovery*.test.ts compile and run it with
- * the flags of the shipped module. What a call returns beside its number stands in RESULT.
+ * Entry for tests of the flight and its recovery: a few connections without packets or timers,
+ * driven as tcp/ack.ts and tcp/output.ts drive them. tests/engine/recovery*.test.ts compile and
+ * run it with the flags of the shipped module. What a call returns beside its number stands in
+ * RESULT.
  */
 import { Config, RESULT_AT, SYSTEM_AT } from "./abi";
 import { setConfig } from "./config";

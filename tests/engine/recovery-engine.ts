@@ -17,6 +17,9 @@ const STATE_WORDS = [
 ] as const;
 export type State = Record<(typeof STATE_WORDS)[number], number>;
 
+/** Start and end of a SACK block. */
+export type Block = readonly [number, number];
+
 export interface Piece {
   seq: number;
   length: number;
@@ -39,7 +42,8 @@ export function compileRecovery(name: string): WebAssembly.Module {
   const asc = join(dirname(require.resolve('assemblyscript/package.json')), 'bin/asc.js');
   const args = ['assembly/testing-recovery.ts', '--config', 'asconfig.json', '--target', 'release'];
   args.push('--outFile', out, '--textFile', `${out}.wat`);
-  execFileSync(process.execPath, [asc, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const stdio: ('ignore' | 'pipe' | 'inherit')[] = ['ignore', 'pipe', 'inherit'];
+  execFileSync(process.execPath, [asc, ...args], { cwd: root, stdio });
   return new WebAssembly.Module(readFileSync(out));
 }
 
@@ -102,7 +106,7 @@ export class Engine {
     return Object.fromEntries(STATE_WORDS.map((name, n) => [name, this.u32[at + n]])) as State;
   }
 
-  ack(i: number, ack: number, blocks: readonly (readonly [number, number])[] = [], flags = 0): void {
+  ack(i: number, ack: number, blocks: readonly Block[] = [], flags = 0): void {
     const at = this.call('blocksAt') >> 2;
     blocks.forEach(([start, end], n) => {
       this.u32[at + 2 * n] = start;

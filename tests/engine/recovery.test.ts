@@ -170,8 +170,8 @@ function compare(engine: Engine, m: Model, base: number, what: string): State {
 }
 
 /**
- * A peer on a path that loses but never reorders: SACKs go upward only, holes are filled by what was
- * sent again. Returns the ACK and its blocks.
+ * A peer on a path that loses but never reorders: SACKs go upward only, holes are filled by what
+ * was sent again. Returns the ACK and its blocks.
  */
 function orderlyPeer(random: Random, m: Model): [number, [number, number][]] {
   let ack = m.una;
@@ -224,7 +224,7 @@ function randomStep(
   }
 }
 
-test('flight · 120,000 random sends, ACKs, SACKs, retransmissions, time-outs · as the model', () => {
+test('flight · 120,000 random sends, ACKs, SACKs, repairs, time-outs · as the model', () => {
   const steps = [0, 0, 0, 0, 0];
   for (let seed = 1; seed <= 60; seed++) {
     const engine = new Engine(module, 4096);
@@ -270,7 +270,7 @@ test('flight of 85,000 records · every second one SACKed by ACKs · no walk', (
   assert.equal(engine.call('testCheck', 0), 0);
 });
 
-test('super-segments in flight · hostile SACK pieces at small MSS · the pool stays everyone’s', () => {
+test('super-segments · hostile SACK pieces at small MSS · the pool stays everyone’s', () => {
   const engine = new Engine(module, 1024);
   const mss = 48;
   for (let i = 0; i < 12; i++) {
@@ -396,7 +396,7 @@ test('recovery · the tail is lost as well · one rescue retransmission of the l
   assert.equal(engine.call('testCheck', 0), 0);
 });
 
-test('loss · the head was SACKed and then forgotten · marks are forgotten, all is sent again', () => {
+test('loss · the head was SACKed and then thrown away · all is sent again', () => {
   const engine = new Engine(module, 256);
   engine.call('testOpen', 0, 0, MSS, 1);
   for (let n = 0; n < 6; n++) {
