@@ -240,6 +240,16 @@ test('rtt · Karn: an ACK of something sent twice is no sample, and keeps the ba
   engine.ack(0, 2 * MSS);
   assert.ok(engine.state().rtoUs <= rto, 'the next plain sample ends it');
   assert.equal(engine.state().srtt8Us, 800000);
+  // An ACK that was waiting for the one sent again says nothing about the one behind it either.
+  engine.call('testSend', 0, MSS, 0);
+  engine.advance(10);
+  engine.call('testSend', 0, MSS, 0);
+  engine.advance(rto);
+  engine.call('testTimeout', 0);
+  engine.call('testRetransmit', 0, MSS);
+  engine.advance(100000);
+  engine.ack(0, 4 * MSS);
+  assert.equal(engine.state().srtt8Us, 800000);
 });
 
 test('rtt · the SYN was sent again and gave no sample · 3 s, and one segment', () => {

@@ -281,13 +281,14 @@ test('super-segments · hostile SACK pieces at small MSS · the pool stays every
     }
   }
   const exhausted = (): number => counter(engine, Counter.AckornSegmentsExhausted);
-  for (let n = 1; n < 8000; n += 2) {
-    for (let i = 0; i < 11; i++) engine.ack(i, 0, [[n * mss, (n + 1) * mss]]);
+  for (let i = 0; i < 11; i++) {
+    for (let n = 1; n < 8000; n += 2) engine.ack(i, 0, [[n * mss, (n + 1) * mss]]);
   }
   assert.ok(exhausted() > 0, 'pieces beyond the share were ignored');
-  // All but the reserve is theirs at most, and beyond half of the pool each has its eighth.
+  // The first one takes half of the pool; from then on each has its eighth.
   for (let i = 0; i < 11; i++) {
-    assert.ok(engine.state(i).segmentCount <= 1024 / 8, `${i}: ${engine.state(i).segmentCount}`);
+    const most = i === 0 ? 1024 / 2 + 1 : 1024 / 8;
+    assert.ok(engine.state(i).segmentCount <= most, `${i}: ${engine.state(i).segmentCount}`);
     assert.equal(engine.call('testCheck', i), 0);
   }
   // The neighbour still sends, is SACKed, and repairs.
@@ -378,6 +379,45 @@ test('established · one loss with SACK · cwnd ends at half, nothing is sent tw
   assert.equal(engine.state().caState, Ca.Open);
   // The last ACK's own delivery, a window of it, is congestion avoidance again.
   assert.equal(engine.state().cwnd, 6 * MSS);
+});
+
+test('established · small segments · three SACKed pieces above make one lost (IsLost)', () => {
+  const engine = new Engine(module, 256);
+  engine.call('testOpen', 0, 0, MSS, 1);
+  for (let n = 0; n < 8; n++) {
+    engine.advance(10);
+    engine.call('testSend', 0, 100, 0);
+  }
+  engine.ack(0, 0, [[100, 200], [300, 400]]);
+  assert.equal(engine.state().lostBytes, 0);
+  engine.ack(0, 0, [[500, 600]]);
+  assert.equal(engine.state().lostBytes, 100, 'the first; three pieces are above it alone');
+  engine.ack(0, 0, [[700, 800]]);
+  assert.equal(engine.state().lostBytes, 200);
+  assert.equal(engine.call('testCheck', 0), 0);
+});
+
+test('recovery · cwnd comes down in step with the ACKs (PRR) · one segment for every two', () => {
+  const engine = new Engine(module, 256);
+  engine.call('testOpen', 0, 0, MSS, 1);
+  engine.call('testSend', 0, 10 * MSS, 0);
+  engine.call('testValidate', 0, 1);
+  engine.ack(0, 10 * MSS); // cwnd 20
+  engine.call('testSend', 0, 20 * MSS, 0);
+  let silent = 0;
+  let sent = 0;
+  for (let n = 12; n <= 30; n++) {
+    engine.ack(0, 10 * MSS, [[11 * MSS, n * MSS]]);
+    silent++;
+    while (engine.state().quota >= MSS) {
+      if (!engine.call('testRetransmit', 0, MSS)) engine.call('testSend', 0, MSS, 0);
+      silent = 0;
+      sent++;
+    }
+    assert.ok(silent <= 2, `no stop: ${silent} ACKs without sending at ${n}`);
+  }
+  assert.equal(engine.state().ssthresh, 10 * MSS);
+  assert.ok(Math.abs(sent - 11) <= 1, `half of what was delivered: ${sent}`);
 });
 
 test('recovery · the tail is lost as well · one rescue retransmission of the last segment', () => {
