@@ -48,8 +48,8 @@ export function rateOnDelivered(busy: Busy, sample: AckSample, segment: Segment)
 }
 
 /**
- * Once an ACK, when all its deliveries are in the sample: counts them and answers rateDelivered over
- * rateIntervalUs. The best recent sample stays in Busy for tcp_info.
+ * Once an ACK, when all its deliveries are in the sample: counts them and answers rateDelivered
+ * over rateIntervalUs. The best recent sample stays in Busy for tcp_info.
  */
 export function rateOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const now = system().now32;

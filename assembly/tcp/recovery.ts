@@ -114,9 +114,9 @@ function countSack(tcb: Tcb, busy: Busy, sample: AckSample): void {
 
 //= rfc6582 3.2
 /**
- * Without SACK each duplicate ACK tells of one segment that arrived, nobody knows which. sackedBytes
- * holds that guess, so that pipe, limited transmit and PRR need no case of their own (Linux's
- * sacked_out). Replaces deliveredBytes by what was not counted as a guess before.
+ * Without SACK each duplicate ACK tells of one segment that arrived, nobody knows which.
+ * sackedBytes holds that guess, so that pipe, limited transmit and PRR need no case of their own
+ * (Linux's sacked_out). Replaces deliveredBytes by what was not counted as a guess before.
  */
 function countWithoutSack(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const mss = splitUnit(tcb);
@@ -208,8 +208,8 @@ function lossByDuplicates(tcb: Tcb, busy: Busy, sample: AckSample): void {
 //= rfc6675 4
 /**
  * IsLost for every record, each judged once: SACKed bytes and pieces above a sequence number can
- * only fall as it rises, so those that are lost are the ones before a cursor that moves up. A record
- * the cursor has passed is RACK's or the time-out's to judge again.
+ * only fall as it rises, so those that are lost are the ones before a cursor that moves up. A
+ * record the cursor has passed is RACK's or the time-out's to judge again.
  */
 function lossBySack(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const fast = stateOf(busy) < CaState.Recovery && busy.dupAcks >= busy.reordering;
@@ -274,7 +274,10 @@ function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
   setCaState(tcb, busy, CaState.Recovery);
 }
 
-/** The network asked for less (ECN-Echo), or our own link did: reduce once a window, repair nothing. */
+/**
+ * The network asked for less (ECN-Echo), or our own link did: reduce once a window, repair
+ * nothing.
+ */
 export function recoveryEnterCwr(tcb: Tcb, busy: Busy, sample: AckSample): void {
   if (stateOf(busy) >= CaState.Cwr) return;
   busy.undoMarker = 0;
@@ -288,8 +291,8 @@ export function recoveryEnterCwr(tcb: Tcb, busy: Busy, sample: AckSample): void 
 }
 
 /**
- * The retransmission timer fired (before tcb.retries counts it): all that is not SACKED is lost, one
- * segment may leave. What the peer SACKed stays so, unless it has reneged (RFC 6675 §5.1).
+ * The retransmission timer fired (before tcb.retries counts it): all that is not SACKED is lost,
+ * one segment may leave. What the peer SACKed stays so, unless it has reneged (RFC 6675 §5.1).
  */
 //= rfc5681 3.1
 //= rfc6675 5.1
@@ -325,9 +328,9 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
 // ---- What output may do
 
 /**
- * Bytes that may join the flight now, sent again or new. Full segments only: a rest smaller than the
- * next segment waits, unless nothing is in flight. Limited transmit is in it, because SACKed bytes,
- * or guessed ones, have left the pipe.
+ * Bytes that may join the flight now, sent again or new. Full segments only: a rest smaller than
+ * the next segment waits, unless nothing is in flight. Limited transmit is in it, because SACKed
+ * bytes, or guessed ones, have left the pipe.
  */
 //= rfc3042 2
 //= rfc5681 3.1
@@ -345,8 +348,8 @@ export function recoveryNext(busy: Busy): usize {
 }
 
 /**
- * How many bytes from the front of `segment` to send now, at most `limit` (but one segment at least):
- * cuts the record there. Send them, then call segmentRetransmitted with the same number.
+ * How many bytes from the front of `segment` to send now, at most `limit` (but one segment at
+ * least): cuts the record there. Send them, then call segmentRetransmitted with the same number.
  */
 export function recoveryPrepare(tcb: Tcb, busy: Busy, segment: Segment, limit: u32): u32 {
   const one = boundaryAfter(tcb, segment, 1);

@@ -23,8 +23,9 @@ const ORPHAN_RETRIES: u32 = 8;
 const RETRIES_MAX: u32 = 255;
 
 /**
- * Milliseconds from the first retransmission to the firing that follows `retries` of them. Summed from
- * the back-off, not read from a clock: a host that slept for an hour has not tried for an hour.
+ * Milliseconds from the first retransmission to the firing that follows `retries` of them. Summed
+ * from the back-off, not read from a clock: a host that slept for an hour has not tried for an
+ * hour.
  */
 function waitedMs(tcb: Tcb): u64 {
   let us: u64 = 0;
@@ -34,8 +35,9 @@ function waitedMs(tcb: Tcb): u64 {
 }
 
 /**
- * What `retries` are worth in milliseconds: Linux counts them as the time that they would take from a
- * time-out of tcp_rto_min on, so that 15 are 924.6 s whatever the path's RTT (tcp_model_timeout).
+ * What `retries` are worth in milliseconds: Linux counts them as the time that they would take
+ * from a time-out of tcp_rto_min on, so that 15 are 924.6 s whatever the path's RTT
+ * (tcp_model_timeout).
  */
 export function retriesWorthMs(retries: u32): u64 {
   const most = <u64>config(Config.tcp_rto_max_ms) * 1000;
@@ -102,7 +104,9 @@ export function retransmitSynVerdict(tcb: Tcb, passive: bool): RetransmitVerdict
   return RetransmitVerdict.Again;
 }
 
-/** µs until the timer shall fire next: the backed-off RTO, cut short where TCP_USER_TIMEOUT ends. */
+/**
+ * µs until the timer shall fire next: the backed-off RTO, cut short where TCP_USER_TIMEOUT ends.
+ */
 export function retransmitTimerUs(tcb: Tcb): u32 {
   const rto = rtoAfter(tcb, tcb.backoff);
   const user = userTimeoutMs(tcb);

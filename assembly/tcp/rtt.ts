@@ -21,7 +21,9 @@ const RTO_FALLBACK_US: u32 = 3000000;
 /** Linux's tcp_min_rtt_wlen. */
 const MIN_RTT_WINDOW_MS: u32 = 300000;
 
-/** One measured round trip, µs. Clears the back-off: the path is known again (Karn's second rule). */
+/**
+ * One measured round trip, µs. Clears the back-off: the path is known again (Karn's second rule).
+ */
 export function rttSample(tcb: Tcb, sampleUs: u32): void {
   const r = max<u32>(min<u32>(sampleUs, RTT_MAX_US), 1);
   tcb.backoff = 0;

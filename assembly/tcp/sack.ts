@@ -1,8 +1,8 @@
 /**
- * Selective acknowledgement, the sender's side: checks the blocks a peer reports, marks the records
- * they cover, counts duplicates (D-SACK) and survives a peer that forgets. RFC 2018 §5 and §8, RFC
- * 2883, RFC 6675 §4 (Update). Called by ack.ts with parsed blocks. Judges no loss and sends nothing;
- * what recovery makes of the marks is in recovery.ts.
+ * Selective acknowledgement, the sender's side: checks the blocks a peer reports, marks the
+ * records they cover, counts duplicates (D-SACK) and survives a peer that forgets. RFC 2018 §5 and
+ * §8, RFC 2883, RFC 6675 §4 (Update). Called by ack.ts with parsed blocks. Judges no loss and
+ * sends nothing; what recovery makes of the marks is in recovery.ts.
  */
 import { Counter } from "../abi";
 import { readU32 } from "../core/bytes";
@@ -81,8 +81,8 @@ function dsackSeen(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample
 }
 
 /**
- * In the window, the right way round. Blocks are the peer's to invent, so what lies beyond sndNxt or
- * touches sndUna means nothing; D-SACKs may lie below, down to where our retransmissions began.
+ * In the window, the right way round. Blocks are the peer's to invent, so what lies beyond sndNxt
+ * or touches sndUna means nothing; D-SACKs may lie below, down to where our retransmissions began.
  */
 function blockValid(tcb: Tcb, busy: Busy, start: u32, end: u32, duplicate: bool): bool {
   if (seqGt(end, tcb.sndNxt) || !seqLt(start, end) || seqGe(start, tcb.sndNxt)) return false;
@@ -110,8 +110,8 @@ function blockRefused(
 
 //= rfc6675 4
 /**
- * Marks what lies wholly in [start, end). Edges inside a record cut it at an MSS boundary; bytes that
- * make no whole segment stay as they are, and so do all when no record is left for the cut.
+ * Marks what lies wholly in [start, end). Edges inside a record cut it at an MSS boundary; bytes
+ * that make no whole segment stay as they are, and so do all when no record is left for the cut.
  * Costs one descent, and a step for each record that becomes SACKED (those that are are merged).
  */
 function markRange(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample): void {
@@ -167,8 +167,8 @@ export function reorderingUpdate(tcb: Tcb, busy: Busy, sample: AckSample): void 
 }
 
 /**
- * At a retransmission time-out: is the first record one that the peer had SACKed? Then it has thrown
- * it away, and all its marks are worth nothing (RFC 2018 §8). Counts.
+ * At a retransmission time-out: is the first record one that the peer had SACKed? Then it has
+ * thrown it away, and all its marks are worth nothing (RFC 2018 §8). Counts.
  */
 export function sackReneged(busy: Busy): bool {
   const first = busy.segmentFirst;

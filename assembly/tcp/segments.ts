@@ -1,9 +1,9 @@
 /**
  * The flight: one record for each sent super-segment or part of it, in a treap by sequence number
- * and in two lists: in flight by time of transmission, and lost. RFC 6675's scoreboard lives here as
- * marks with exact byte counts. An ACK costs O(log n) for each edge and O(1), amortised, for each
- * record that it changes; the flight is never walked. Called by output.ts (sent), ack.ts (acked),
- * sack.ts and recovery.ts (marks). Decides nothing about loss or rate.
+ * and in two lists: in flight by time of transmission, and lost. RFC 6675's scoreboard lives here
+ * as marks with exact byte counts. An ACK costs O(log n) for each edge and O(1), amortised, for
+ * each record that it changes; the flight is never walked. Called by output.ts (sent), ack.ts
+ * (acked), sack.ts and recovery.ts (marks). Decides nothing about loss or rate.
  */
 import { Config, Counter, Fault } from "../abi";
 import { config } from "../config";
@@ -220,8 +220,9 @@ function sentCount(busy: Busy, bytes: u32): void {
 }
 
 /**
- * `sent` bytes from the front of the record are being sent again (all of it, unless splitting failed).
- * Counts the retransmission: TcpRetransSegs, TCPFastRetrans or TCPSlowStartRetrans, Extra.
+ * `sent` bytes from the front of the record are being sent again (all of it, unless splitting
+ * failed). Counts the retransmission: TcpRetransSegs, TCPFastRetrans or TCPSlowStartRetrans,
+ * Extra.
  */
 export function segmentRetransmitted(tcb: Tcb, busy: Busy, segment: Segment, sent: u32): void {
   invariant((segment.flags & SEG_SACKED) == 0 && sent <= segment.length, Fault.Segment);
@@ -294,7 +295,9 @@ export function segmentMarkLost(busy: Busy, segment: Segment, sample: AckSample)
   listAppend(busy, segment);
 }
 
-/** The original is lost, but a retransmission that was sent ahead of that verdict may still arrive. */
+/**
+ * The original is lost, but a retransmission that was sent ahead of that verdict may still arrive.
+ */
 export function segmentMarkOriginalLost(busy: Busy, segment: Segment, sample: AckSample): void {
   invariant((segment.flags & (SEG_SACKED | SEG_LOST)) == 0, Fault.Segment);
   invariant((segment.flags & SEG_RETRANS) != 0, Fault.Segment);
@@ -389,7 +392,9 @@ export function segmentsAcked(tcb: Tcb, busy: Busy, ack: u32, sample: AckSample)
   if (first != 0 && segmentAt(first).flags & SEG_SACKED) sample.flags |= AF_RENEGING;
 }
 
-/** Takes `bytes` at the front of `segment` out of all counts, and the record away if that is all. */
+/**
+ * Takes `bytes` at the front of `segment` out of all counts, and the record away if that is all.
+ */
 function acked(
   busy: Busy, segment: Segment, bytes: u32, whole: bool, sample: AckSample,
 ): void {

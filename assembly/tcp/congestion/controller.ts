@@ -89,9 +89,9 @@ export function ssthreshKept(tcb: Tcb): u32 {
 }
 
 /**
- * Data is about to be sent after `idleMs` without: halves cwnd for each RTO that passed, down to the
- * initial window, unless tcp_slow_start_after_idle is 0. Nothing may be in flight. RFC 5681 §4.1
- * resets at once; RFC 2861's decay is what Linux does. Returns whether cwnd changed.
+ * Data is about to be sent after `idleMs` without: halves cwnd for each RTO that passed, down to
+ * the initial window, unless tcp_slow_start_after_idle is 0. Nothing may be in flight. RFC 5681
+ * §4.1 resets at once; RFC 2861's decay is what Linux does. Returns whether cwnd changed.
  */
 //= rfc5681 4.1
 export function congestionOnIdleRestart(tcb: Tcb, idleMs: u32): bool {

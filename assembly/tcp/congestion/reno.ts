@@ -1,7 +1,7 @@
 /**
  * Reno: halve on loss, one segment more for each window acknowledged. RFC 5681 §3.1 and §3.2, with
- * Linux's halving of cwnd (kept honest by validation.ts) where the RFC has FlightSize. Called through
- * controller.ts only.
+ * Linux's halving of cwnd (kept honest by validation.ts) where the RFC has FlightSize. Called
+ * through controller.ts only.
  */
 import { AckSample } from "../ack-sample";
 import { Busy } from "../busy";

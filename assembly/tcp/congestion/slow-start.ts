@@ -12,10 +12,10 @@ export function inSlowStart(tcb: Tcb): bool {
 }
 
 /**
- * cwnd grows by what was delivered, up to ssthresh; returns the bytes left for congestion avoidance.
- * Growth by bytes leaves nothing to gain from splitting ACKs. RFC 3465's limit of two segments an ACK
- * is not kept, as in Linux: one ACK stands for a whole merged super-segment here, and PRR, not the
- * limit, keeps bursts small when ACKs were lost.
+ * cwnd grows by what was delivered, up to ssthresh; returns the bytes left for congestion
+ * avoidance. Growth by bytes leaves nothing to gain from splitting ACKs. RFC 3465's limit of two
+ * segments an ACK is not kept, as in Linux: one ACK stands for a whole merged super-segment here,
+ * and PRR, not the limit, keeps bursts small when ACKs were lost.
  */
 //= rfc5681 3.1
 //= rfc3465 2.1

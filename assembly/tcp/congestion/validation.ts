@@ -14,9 +14,9 @@ import { initialWindow, ssthreshKept } from "./controller";
 import { inSlowStart } from "./slow-start";
 
 /**
- * Output stopped. `limited`: data waits, and sendQuota (or waiting for enough of it) was the reason;
- * `sndbufLimited`: nothing waits because the writer had no more room, so the flight shows no limit.
- * Remembers the fullest flight of about one round trip.
+ * Output stopped. `limited`: data waits, and sendQuota (or waiting for enough of it) was the
+ * reason; `sndbufLimited`: nothing waits because the writer had no more room, so the flight shows
+ * no limit. Remembers the fullest flight of about one round trip.
  */
 //= rfc7661 4.2
 export function cwndValidate(tcb: Tcb, busy: Busy, limited: bool, sndbufLimited: bool): void {
