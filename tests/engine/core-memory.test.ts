@@ -79,7 +79,8 @@ test('arena · blocks of all sizes, parts freed alone, limbo · never shared, ne
         let { at, shift } = block!;
         while (shift > minShift && random.chance(30)) {
           shift--; // give back one half, keep the other
-          const [keep, give] = random.chance(50) ? [at, at + (1 << shift)] : [at + (1 << shift), at];
+          const upper = at + (1 << shift);
+          const [keep, give] = random.chance(50) ? [at, upper] : [upper, at];
           taken.push({ at: keep, shift });
           at = give;
         }
@@ -113,7 +114,7 @@ test('arena · blocks of all sizes, parts freed alone, limbo · never shared, ne
   }
 });
 
-test('arena · bytes of a freed block while descriptors are out · untouched until two epochs', () => {
+test('arena · a block freed while descriptors are out · untouched until two epochs', () => {
   const a = makeArena(65536, 9);
   const at = a.call('arenaAlloc', 16);
   a.u8.fill(0x5a, at, at + 65536);
@@ -305,7 +306,8 @@ function step(
 }
 
 for (const sends of [true, false]) {
-  test(`stream · random ${sends ? 'sending' : 'receiving'}, exhaustion, limbo · as the model`, () => {
+  const name = sends ? 'sending' : 'receiving';
+  test(`stream · random ${name}, exhaustion, limbo · as the model`, () => {
     const layouts = new Set<string>();
     for (const [minShift, scale, bytes] of [
       [9, 300, 2 ** 18], [9, 4000, 2 ** 21], [9, 60000, 2 ** 23], [9, 3000, 50000],
