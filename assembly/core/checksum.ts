@@ -4,11 +4,26 @@
  * network order when stored as it is, because the sum commutes with a byte swap (RFC 1071 §2 B).
  */
 
+/*
+ * ns at 20 / 60 / 1500 / 65536 bytes, x86-64, Node 20 (best of 7 loops over one buffer):
+ *   SIMD (sumWide)              4 / 6 /  48 / 1890    above 64 bytes
+ *   u64 words, 2 accumulators   4 / 6 /  94 / 3950    below, and where there is no SIMD
+ *   u32 words, 4 accumulators   8 / 7 /  70 / 2980
+ */
+/** Bytes of one step of sumWide. */
+const WIDE: u32 = 64;
+/** Bytes after which sumWide's lanes are emptied; they would overflow after 8 times as many. */
+const WIDE_MAX: u32 = 65536;
+
 /** Adds `length` bytes at `at`; an odd last byte counts as if a zero followed. */
 export function checksumPartial(at: usize, length: u32, sum: u64): u64 {
   const end = at + length;
+  if (ASC_FEATURE_SIMD && length >= WIDE) {
+    sum = sumWide(at, length & ~(WIDE - 1), sum);
+    at += length & ~(WIDE - 1);
+  }
   let sum1: u64 = 0;
-  for (const last = at + (length & ~15); at < last; at += 16) {
+  for (; at + 16 <= end; at += 16) {
     const a = load<u64>(at);
     const b = load<u64>(at, 8);
     sum += (a & 0xffffffff) + (a >> 32);
@@ -21,6 +36,26 @@ export function checksumPartial(at: usize, length: u32, sum: u64): u64 {
     at += 2;
   }
   if (at < end) sum += load<u8>(at);
+  return sum;
+}
+
+/** `length` is a multiple of WIDE. Sums of pairs of 16-bit words in 32-bit lanes. */
+function sumWide(at: usize, length: u32, sum: u64): u64 {
+  while (length) {
+    const bytes = min(length, WIDE_MAX);
+    length -= bytes;
+    let a = i32x4.splat(0);
+    let b = i32x4.splat(0);
+    for (const last = at + bytes; at < last; at += WIDE) {
+      a = i32x4.add(a, i32x4.extadd_pairwise_i16x8_u(v128.load(at)));
+      b = i32x4.add(b, i32x4.extadd_pairwise_i16x8_u(v128.load(at, 16)));
+      a = i32x4.add(a, i32x4.extadd_pairwise_i16x8_u(v128.load(at, 32)));
+      b = i32x4.add(b, i32x4.extadd_pairwise_i16x8_u(v128.load(at, 48)));
+    }
+    a = i32x4.add(a, b);
+    sum += (<u64>(<u32>i32x4.extract_lane(a, 0))) + <u32>i32x4.extract_lane(a, 1);
+    sum += (<u64>(<u32>i32x4.extract_lane(a, 2))) + <u32>i32x4.extract_lane(a, 3);
+  }
   return sum;
 }
 

@@ -195,7 +195,7 @@ function makeSlot(s: Stream, position: u32): usize {
 
 /**
  * One arena block for the granules from `at` on: as many as are missing before `to`, or, at the end
- * of the stream, a share of what it holds; then pieces for writev are few and nothing much is spare.
+ * of the stream, a share of what it holds: few pieces for writev, and little that is spare.
  */
 function takeRun(s: Stream, at: u32, to: u32): bool {
   const size = granule(s);
@@ -334,7 +334,7 @@ function retable(s: Stream, deep: u8, entriesShift: u8): bool {
   return true;
 }
 
-/** Moves the entries of a direct table into leaves of `top`. False: exhausted, nothing is changed. */
+/** Moves a direct table's entries into leaves of `top`. False: exhausted, nothing is changed. */
 function splitTable(s: Stream, top: usize, topShift: u8): bool {
   const levels = s.shift + LEAF_SHIFT;
   const span = leafSpan(s);

@@ -78,8 +78,8 @@ export function streamMarkPeeked(s: Stream): void {
 
 /**
  * Room at tail: bytes, at most `want`, that may be written from streamAddress(s, tail) on. 0: limit
- * reached or arena exhausted. Often less than wanted (at most 64 KiB): commit and ask again. Stays valid until
- * streamCommit or streamRelease.
+ * reached or arena exhausted. Often less than wanted (at most 64 KiB): commit and ask again. Stays
+ * valid until streamCommit or streamRelease.
  */
 export function streamReserve(s: Stream, want: u32): u32 {
   const held = s.tail - s.head;
@@ -99,7 +99,7 @@ export function streamLent(s: Stream): u32 {
   return s.flags & LENT ? s.reserved - s.tail : 0;
 }
 
-/** The first n (at most streamLent) bytes reserved are now held; the others are not lent any more. */
+/** The first n (at most streamLent) bytes lent are now held; the others are lent no more. */
 export function streamCommit(s: Stream, n: u32): void {
   invariant(n <= streamLent(s), Fault.Stream);
   s.tail += n;
@@ -137,7 +137,7 @@ export function streamAdvance(s: Stream, newTail: u32): void {
 
 // ---- Reading -----------------------------------------------------------------------------------
 
-/** Length, at most `want`, of the piece of stored bytes that lies in one stretch from `position`. */
+/** Length, at most `want`, of the stored bytes that lie in one stretch from `position` on. */
 export function streamRun(s: Stream, position: u32, want: u32): u32 {
   const left = s.reserved - position;
   if (seqGe(position, s.reserved) || seqLt(position, s.head)) return 0;

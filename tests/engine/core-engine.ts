@@ -2,7 +2,7 @@
  * Compiles assembly/testing-core.ts with the shipped flags and gives each test a fresh instance.
  * Used by the tests of assembly/core.
  */
-import { execFileSync } from 'node:child_process';
+import { type StdioOptions, execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -33,7 +33,8 @@ export function compileCore(name: string): WebAssembly.Module {
   const args = ['assembly/testing-core.ts', '--config', 'asconfig.json', '--target', 'release'];
   // The three paths of the release target would overwrite the shipped module.
   args.push('--outFile', out, '--textFile', `${out}.wat`);
-  execFileSync(process.execPath, [asc, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const stdio: StdioOptions = ['ignore', 'pipe', 'inherit'];
+  execFileSync(process.execPath, [asc, ...args], { cwd: root, stdio });
   return new WebAssembly.Module(readFileSync(out));
 }
 
