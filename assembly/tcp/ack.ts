@@ -12,7 +12,7 @@ import { seqGt, seqLe, seqLt, seqMin } from "../core/seq";
 import { streamConsume, streamHeld } from "../core/stream";
 import { TCP_ECE } from "../wire/tcp";
 import { OPT_SACK, OPT_TIMESTAMPS, TcpOptions, segmentOptions } from "../wire/tcp-options";
-import { AF_DUPLICATE, AF_ECE, RTT_NONE, ackBegin } from "./ack-sample";
+import { AF_DUPLICATE, AF_ECE, AF_RENEGING, RTT_NONE, ackBegin } from "./ack-sample";
 import { Arrival } from "./arrival";
 import { Busy, sendStream } from "./busy";
 import { post } from "./events";
@@ -29,10 +29,13 @@ import { rttOnAck } from "./rtt";
 import { sackReceive } from "./sack";
 import { segmentsAcked } from "./segments";
 import { busyOf, extraOf, outputList, setState, tcbClosed } from "./tcb";
-import { retransmitRestart, timersRefresh } from "./timers";
+import { retransmitRestart, timerSet, timersRefresh } from "./timers";
 import { timeWaitEnter } from "./time-wait";
 import { tsNow } from "./timestamps";
 import { sndScale } from "./window";
+
+/** Linux: after reneging, retransmit as soon as max(SRTT / 2, 10 ms). */
+const RENEGING_US: u32 = 10_000;
 
 /** False: the segment is not to be looked at further. */
 export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
@@ -41,15 +44,19 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   if (seqLt(a.ack, tcb.sndUna)) return true; // an old ACK: its text may still be good
   const advanced = a.ack != tcb.sndUna;
   const windowBefore = tcb.sndWnd;
-  if (!advanced && tcb.timerKind == TimerKind.Persist) tcb.retries = 0; // a live peer
   windowUpdate(tcb, a);
-  if (tcb.busy != 0) busyAck(tcb, busyOf(tcb), a, o, windowBefore);
-  else tcb.sndUna = a.ack;
-  if (advanced) {
-    tcb.retries = 0;
+  if (tcb.timerKind == TimerKind.Persist) probeAnswered(tcb);
+  let reneging = false;
+  if (tcb.busy != 0) reneging = busyAck(tcb, busyOf(tcb), a, o, windowBefore);
+  else if (advanced) {
+    tcb.sndUna = a.ack;
     tcb.backoff = 0;
+  }
+  if (advanced) {
+    tcb.retries = 0; // backoff stays until an RTT sample clears it (Karn)
     tcb.error = 0;
     retransmitRestart(tcb);
+    if (reneging) timerSet(tcb, TimerKind.Retransmit, max<u32>(tcb.srtt8Us >> 4, RENEGING_US));
   }
   if (tcb.flags & TF_FIN_SENT && tcb.sndUna == tcb.sndNxt && !finAcked(tcb)) return false;
   if (advanced || windowBefore != tcb.sndWnd || tcb.busy != 0) outputList(tcb);
@@ -100,7 +107,14 @@ function windowUpdate(tcb: Tcb, a: Arrival): void {
   if (window > busy.maxSndWnd) busy.maxSndWnd = window;
 }
 
-function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: u32): void {
+/** A peer that answers probes is alive however long its window stays closed. */
+function probeAnswered(tcb: Tcb): void {
+  tcb.retries = 0;
+  if (tcb.sndWnd != 0) tcb.backoff = 0;
+}
+
+/** True: the peer has thrown SACKed data away (the retransmission timer shall hurry, as on Linux). */
+function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: u32): bool {
   const flags = duplicateFlag(tcb, a, windowBefore) | echoFlag(tcb, a);
   const sample = ackBegin(tcb, busy, a.ack, flags);
   const advanced = a.ack != tcb.sndUna;
@@ -113,13 +127,14 @@ function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: 
   if (advanced) segmentsAcked(tcb, busy, a.ack, sample);
   rttOnAck(tcb, busy, sample, timestampRtt(tcb, o));
   recoveryOnAck(tcb, busy, sample);
-  if (!advanced) return;
+  if (!advanced) return false;
   const send = sendStream(busy);
   const data = seqMin(a.ack, send.tail);
   if (seqGt(data, send.head)) streamConsume(send, data);
   extraOf(tcb).bytesAcked += a.ack - before;
   sendBufferGrow(tcb, busy);
   writable(tcb, busy);
+  return (sample.flags & AF_RENEGING) != 0 && tcb.sndUna != tcb.sndNxt;
 }
 
 //= rfc5681 2

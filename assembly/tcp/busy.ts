@@ -28,8 +28,6 @@ export class Busy {
   sndUp: u32;
   /** Bytes before this were complete writes: PSH when the segment reaches it. */
   pushSeq: u32;
-  /** When data was last sent, µs. */
-  lastSendUs: u32;
   /** End of the last segment sent that was not full (Minshall's variant of Nagle, as Linux). */
   sndSml: u32;
   // -- text.ts, window.ts, reassembly.ts
@@ -176,7 +174,7 @@ export class Busy {
   cc11: u64;
   cc12: u64;
 }
-export const BUSY_BYTES: u32 = 480;
+export const BUSY_BYTES: u32 = 476;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
 @unmanaged

@@ -155,7 +155,7 @@ function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
 function sendNew(tcb: Tcb, busy: Busy): OutputVerdict {
   const send = sendStream(busy);
   if (!inFlight(tcb) && (tcb.flags & TF_FIN_SENT) == 0) {
-    congestionOnIdleRestart(tcb, (system().now32 - busy.lastSendUs) / 1000);
+    congestionOnIdleRestart(tcb, system().nowMs - extraOf(tcb).lastDataSentMs);
   }
   for (let turn: u32 = 0; turn < TURN_SEGMENTS; turn++) {
     if (tcb.flags & TF_FIN_SENT) return OutputVerdict.Done;
@@ -188,10 +188,7 @@ function sendOne(tcb: Tcb, busy: Busy, length: u32, fin: bool, wanted: u32): boo
   const withFin = fin && length == wanted;
   const seq = tcb.sndNxt;
   const end = seq + length + (withFin ? 1 : 0);
-  if (!segmentsSent(tcb, busy, seq, end - seq, withFin ? SEG_FIN : 0)) {
-    count(Counter.AckornSegmentsExhausted);
-    return false;
-  }
+  if (!segmentsSent(tcb, busy, seq, end - seq, withFin ? SEG_FIN : 0)) return false;
   let flags = TCP_ACK;
   if (seq + length == sendStream(busy).tail && length != 0) flags |= TCP_PSH;
   if (withFin) flags |= TCP_FIN;
@@ -201,7 +198,6 @@ function sendOne(tcb: Tcb, busy: Busy, length: u32, fin: bool, wanted: u32): boo
   if (withFin) tcb.flags |= TF_FIN_SENT;
   if (length % tcb.sndMss != 0) busy.sndSml = seq + length;
   if (seqLe(sendStream(busy).tail, tcb.sndNxt)) busy.outputFlags &= ~OF_FORCE;
-  busy.lastSendUs = system().now32;
   extraOf(tcb).bytesSent += length;
   count(Counter.TcpExtTCPOrigDataSent);
   if (tcb.flags & TF_URGENT_SEND && seqGe(tcb.sndNxt, busy.sndUp)) tcb.flags &= ~TF_URGENT_SEND;
@@ -255,7 +251,7 @@ function retransmitForward(tcb: Tcb, busy: Busy): OutputVerdict {
 function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reason: u32): void {
   // Pieces first: the record must be cut where the entry ends.
   const data = segment.length - (segment.flags & SEG_FIN ? 1 : 0);
-  const most = min(entryMax(tcb), quota);
+  const most = max(min(entryMax(tcb), quota), <u32>tcb.sndMss);
   const fits = data == 0 ? most : fitPieces(tcb, segment.seq, min(data, most));
   const bytes = recoveryPrepare(tcb, busy, segment, data <= fits ? segment.length : fits);
   const fin = (segment.flags & SEG_FIN) != 0 && segment.length == bytes;
@@ -274,8 +270,9 @@ function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reaso
   } while (done < payload);
   let why: u32 = busy.caState == CaState.Loss ? TraceRetransmit.Timeout : TraceRetransmit.Fast;
   if (reason != 0) why = reason;
-  trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, bytes, why);
-  segmentRetransmitted(tcb, busy, segment, bytes);
+  const sentBytes = done < payload ? done : bytes; // the ring may have filled up on the way
+  trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, sentBytes, why);
+  if (sentBytes != 0) segmentRetransmitted(tcb, busy, segment, sentBytes);
 }
 
 // ---- SYN, FIN and probes without a record

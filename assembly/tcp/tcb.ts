@@ -178,7 +178,6 @@ function busyBegin(tcb: Tcb, busy: Busy): void {
   busy.maxSndWnd = tcb.sndWnd;
   busy.pushSeq = position;
   busy.sndSml = position;
-  busy.lastSendUs = s.now32;
   busy.lastDataAtUs = s.now32;
   busy.quickAcks = 16;
   recoveryBegin(tcb, busy);
