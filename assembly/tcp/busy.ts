@@ -174,7 +174,7 @@ export class Busy {
   cc11: u64;
   cc12: u64;
 }
-export const BUSY_BYTES: u32 = 476;
+export const BUSY_BYTES: u32 = 472;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
 @unmanaged
