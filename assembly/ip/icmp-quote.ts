@@ -14,7 +14,7 @@ import {
   IPV4_HEADER_BYTES, IPV4_OFFSET, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
 } from "../wire/ipv4";
 import { Ipv6Header, ipv6Transport, NO_TRANSPORT } from "../wire/ipv6";
-import { MAPPED_WORD } from "./packet";
+import { isMapped, MAPPED_WORD } from "./packet";
 import { addressFind } from "./route";
 import { quotedEndpoint } from "./state";
 
@@ -91,6 +91,7 @@ function quotedV6(at: usize, length: u32): u32 {
   if (transport == NO_TRANSPORT) return NOT_OURS;
   const header = changetype<Ipv6Header>(at);
   if (header.version != 6 || length - (transport >> 8) < QUOTED_L4_BYTES) return NOT_OURS;
+  if (isMapped(header.source0, header.source1, header.source2)) return NOT_OURS; // never sent
   const local = addressFind(header.source0, header.source1, header.source2, header.source3);
   if (local < 0) return NOT_OURS;
   const e = quotedEndpoint();

@@ -27,7 +27,7 @@ import { icmpInput } from "./icmp";
 import { icmpSendError } from "./icmp-send";
 import { icmpv6Input } from "./icmpv6";
 import {
-  isLoopback, isMulticast, isUnspecified, MAPPED_WORD, Packet, packetDrop,
+  isLoopback, isMapped, isMulticast, isUnspecified, MAPPED_WORD, Packet, packetDrop,
 } from "./packet";
 import { addressFind, isBroadcast } from "./route";
 
@@ -102,7 +102,8 @@ function ipv6Input(packet: Packet): void {
   packet.tos = <u8>header.tos;
   packet.ttl = <u8>header.hopLimit;
   // IPv4 addresses inside IPv6 headers would pass for IPv4 above us (RFC 4942 §2.2)
-  const mapped = (header.source0 | header.source1) == 0 && header.source2 == MAPPED_WORD;
+  const mapped = isMapped(packet.src0, packet.src1, packet.src2) ||
+    isMapped(packet.dst0, packet.dst1, packet.dst2);
   if (mapped || !sourceAccepted(packet) || !destinationFound(packet)) {
     return packetDrop(packet, Counter.Ip6InAddrErrors);
   }

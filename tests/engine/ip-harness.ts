@@ -1,7 +1,7 @@
 /**
  * What the tests of ip/, link/ and wire/ stand on: compiles assembly/testing-ip.ts with probes in
- * TCP's place, boots it, puts frames into its ring and reads what comes out; and builds packets, with a
- * checksum of its own so that the engine's is checked against another.
+ * TCP's place, boots it, puts frames into its ring and reads what comes out; and builds packets,
+ * with a checksum of its own so that the engine's is checked against another.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -181,6 +181,8 @@ const dropped: [string, Counter, Buffer][] = [
   ['unreachable quoting others', Counter.IcmpInErrors, unreach(v4tcp)],
   ['unreachable quoting 7 bytes of TCP', Counter.IcmpInErrors, unreach(ours.subarray(0, 27))],
   ['unreachable quoting IHL 15', Counter.IcmpInErrors, unreach(bad(ours, 0, 0x4f))],
+  ['unreachable quoting 4 bytes behind options', Counter.IcmpInErrors,
+    unreach(bad(ours.subarray(0, 28), 0, 0x46))],
   ['unreachable quoting IPv6', Counter.IcmpInErrors, unreach(ours6)],
   ['unreachable quoting a fragment', Counter.IcmpInErrors, unreach(bad(ours, 7, 9))],
   ['unreachable quoting UDP', Counter.IcmpInErrors, unreach(ipv4(US, PEER, 17, pattern(8)))],
@@ -205,7 +207,7 @@ const dropped: [string, Counter, Buffer][] = [
   ['IPv6 loopback source', Counter.Ip6InAddrErrors, ipv6('::1', US6, 6, data)],
   ['IPv6 own source', Counter.Ip6InAddrErrors, ipv6(US6, US6, 6, data)],
   ['IPv6 mapped source', Counter.Ip6InAddrErrors, ipv6(PEER, US6, 6, data)],
-  ['IPv4 address as IPv6 destination', Counter.Ip6InAddrErrors, ipv6(PEER, US, 6, data)],
+  ['our IPv4 address in an IPv6 header', Counter.Ip6InAddrErrors, ipv6(PEER6, US, 6, data)],
   ['IPv6 not our destination', Counter.Ip6InAddrErrors, ipv6(PEER6, 'fd00::3', 6, data)],
   ['IPv6 unknown next header', Counter.Ip6InUnknownProtos, ipv6(PEER6, US6, 99, data)],
   ['ICMP in IPv6', Counter.Ip6InUnknownProtos, ipv6(PEER6, US6, 1, data)],
@@ -234,6 +236,8 @@ const dropped: [string, Counter, Buffer][] = [
     ipv6(PEER6, US6, 58, icmp6(PEER6, US6, 2, 0, 1279, ours6))],
   ['ICMPv6 quoting IPv4', Counter.Icmp6InErrors,
     ipv6(PEER6, US6, 58, icmp6(PEER6, US6, 1, 0, 0, Buffer.concat([ours, pattern(20)])))],
+  ['ICMPv6 quoting our IPv4 address in an IPv6 header', Counter.Icmp6InErrors,
+    ipv6(PEER6, US6, 58, icmp6(PEER6, US6, 1, 0, 0, ipv6(US, PEER6, 6, tcp(US, PEER, data))))],
   ['UDP over IPv6 without a checksum', Counter.UdpInCsumErrors, bad(bad(v6udp, 46, 0), 47, 0)],
   ['UDP over IPv6 to a closed port', Counter.UdpNoPorts, v6udp],
 ];
@@ -351,7 +355,7 @@ test('errors out · closed UDP port, unknown protocol · quoted within limits', 
   assert.equal(port.length, 576);
   assert.deepEqual(port.subarray(28), big.subarray(0, 548));
   assert.equal(port[1], 0xde);
-  const small = only(e.exchange(v4udp));
+  const small = only(e.exchange(Buffer.concat([v4udp, Buffer.alloc(7)]))); // padding is no packet
   assert.deepEqual(small.subarray(28), v4udp);
   assert.deepEqual([...only(e.exchange(ipv4(PEER, US, 99, data))).subarray(20, 22)], [3, 2]);
   const big6 = ipv6(PEER6, US6, 17, udp(PEER6, US6, pattern(1400)));
