@@ -2,6 +2,7 @@
  * Entry of the tests of core/: its functions as exports, compiled with the flags of the shipped
  * module (tests/engine/core-engine.ts). Never shipped.
  */
+import { checksumPartial } from "./core/checksum";
 import { system } from "./memory";
 
 export {
@@ -35,4 +36,11 @@ export function setSystem(hashKey1: u64, nowUs: u64, traceRing: u32, traceMask: 
   system().nowUs = nowUs;
   system().traceRing = traceRing;
   system().traceMask = traceMask;
+}
+
+/** bench/checksum.ts: the sum of the same bytes, again and again. */
+export function checksumRounds(at: usize, length: u32, rounds: u32): u32 {
+  let sum: u64 = 0;
+  for (let round: u32 = 0; round < rounds; round++) sum ^= checksumPartial(at, length, sum & 1);
+  return <u32>sum;
 }

@@ -5,10 +5,10 @@
  */
 
 /*
- * ns at 20 / 60 / 1500 / 65536 bytes, x86-64, Node 20 (best of 7 loops over one buffer):
- *   SIMD (sumWide)              4 / 6 /  48 / 1890    above 64 bytes
- *   u64 words, 2 accumulators   4 / 6 /  94 / 3950    below, and where there is no SIMD
- *   u32 words, 4 accumulators   8 / 7 /  70 / 2980
+ * ns at 20 / 60 / 1500 / 65536 bytes, x86-64, Node 20 (bench/checksum.ts):
+ *   SIMD above 64 bytes (sumWide)     4 / 6 / 44 / 1800
+ *   u64 words throughout              4 / 6 / 89 / 3870    where there is no SIMD
+ * Four accumulators of u32 words were tried: 8 / 7 / 70 / 2980.
  */
 /** Bytes of one step of sumWide. */
 const WIDE: u32 = 64;
@@ -21,9 +21,10 @@ export function checksumPartial(at: usize, length: u32, sum: u64): u64 {
   if (ASC_FEATURE_SIMD && length >= WIDE) {
     sum = sumWide(at, length & ~(WIDE - 1), sum);
     at += length & ~(WIDE - 1);
+    length &= WIDE - 1;
   }
   let sum1: u64 = 0;
-  for (; at + 16 <= end; at += 16) {
+  for (const last = at + (length & ~15); at < last; at += 16) {
     const a = load<u64>(at);
     const b = load<u64>(at, 8);
     sum += (a & 0xffffffff) + (a >> 32);

@@ -108,7 +108,7 @@ export function slotAt(s: Stream, position: u32): usize {
   if (!s.table) return 0;
   const entry = entryAt(s, position);
   if (!s.deep) return entry;
-  const leaf = load<u32>(entry);
+  const leaf: usize = load<u32>(entry);
   return leaf ? leaf + (((position >> s.shift) & (LEAF_ENTRIES - 1)) << 2) : 0;
 }
 

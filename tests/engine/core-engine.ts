@@ -25,14 +25,14 @@ export interface Core {
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 
 /** Compiles once a test file; `name` keeps files that run at the same time apart. */
-export function compileCore(name: string): WebAssembly.Module {
+export function compileCore(name: string, ...flags: string[]): WebAssembly.Module {
   const out = join(root, 'build', `testing-core-${name}.wasm`);
   mkdirSync(dirname(out), { recursive: true });
   const require = createRequire(join(root, 'package.json'));
   const asc = join(dirname(require.resolve('assemblyscript/package.json')), 'bin/asc.js');
   const args = ['assembly/testing-core.ts', '--config', 'asconfig.json', '--target', 'release'];
   // The three paths of the release target would overwrite the shipped module.
-  args.push('--outFile', out, '--textFile', `${out}.wat`);
+  args.push('--outFile', out, '--textFile', `${out}.wat`, ...flags);
   const stdio: StdioOptions = ['ignore', 'pipe', 'inherit'];
   execFileSync(process.execPath, [asc, ...args], { cwd: root, stdio });
   return new WebAssembly.Module(readFileSync(out));

@@ -63,8 +63,16 @@ test('pool · the same record given twice, or one of nobody · traps with Fault.
   }
 });
 
-/** Checks the heap, order and parent rules of a treap; gives its depth and size. */
-function treapShape(core: Core, rootAt: number): { depth: number; size: number } {
+/** murmur3's finaliser, as in treap.ts. */
+function priority(node: number, key: number): number {
+  let h = node ^ key;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Checks the heap and parent rules of a treap; gives its depth and size. */
+function treapShape(core: Core, rootAt: number, key = 0): { depth: number; size: number } {
   const { u32 } = core;
   let depth = 0;
   let size = 0;
@@ -75,6 +83,7 @@ function treapShape(core: Core, rootAt: number): { depth: number; size: number }
     size++;
     depth = Math.max(depth, level);
     assert.equal(u32[(node >> 2) + 3], parent);
+    assert.ok(!parent || priority(parent, key) > priority(node, key));
     stack.push([u32[(node >> 2) + 1] as number, node, level + 1]);
     stack.push([u32[(node >> 2) + 2] as number, node, level + 1]);
   }
@@ -135,7 +144,7 @@ test('treap · 85,000 nodes in hostile orders · the depth stays logarithmic', (
         core.u32[node >> 2] = key(i);
         core.call('treapInsert', FREE, node);
       }
-      const { depth, size } = treapShape(core, FREE);
+      const { depth, size } = treapShape(core, FREE, Number(hashKey & 0xffffffffn));
       assert.equal(size, n);
       assert.ok(depth <= 60, `${name}: depth ${depth}`); // about 40 expected; 17 is perfect
       // A cumulative ACK takes them from the front.
@@ -362,6 +371,19 @@ test('checksum · every length, alignment and split · as RFC 1071 says byte by 
     const field = (core.raw['checksumFinish'] as (sum: bigint) => number)(sum);
     const stored = ((field & 255) << 8) | ((field >> 8) & 255);
     assert.equal(stored, checksumReference(bytes), `length ${length}`);
+  }
+});
+
+test('checksum · sums near the ends of what a word holds · folded without losing a carry', () => {
+  const core = makeCore(module, 0);
+  const finish = core.raw['checksumFinish'] as (sum: bigint) => number;
+  const random = new Random(5);
+  const edges = [0n, 1n, 0xffffn, 0x10000n, 0xffffffffn, 0x1ffff0001n, 0xffffffffffffffffn];
+  for (let i = 0; i < 5000; i++) {
+    let sum = edges[i] ?? (BigInt(random.u32()) << 32n) | BigInt(random.u32());
+    if (i % 3 === 0) sum |= 0xffff0000ffff0000n; // many carries
+    const folded = sum ? ((sum - 1n) % 65535n) + 1n : 0n;
+    assert.equal(finish(sum) & 0xffff, Number(~folded & 0xffffn), `${sum}`);
   }
 });
 
