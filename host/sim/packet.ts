@@ -128,6 +128,14 @@ export interface IcmpError {
   rest: number;
 }
 
+/** True for ICMP and ICMPv6 errors: no error is ever sent about one (RFC 1122 §3.2.2). */
+function isIcmpError(bytes: Uint8Array, length: number, version: 4 | 6): boolean {
+  if (version === 6) return bytes[6] === 58 && length > 40 && (bytes[40] as number) < 128;
+  const at = ((bytes[0] as number) & 15) * 4;
+  if (bytes[9] !== 1 || length <= at) return false;
+  return [3, 4, 5, 11, 12].includes(bytes[at] as number);
+}
+
 /**
  * Writes the ICMP or ICMPv6 error that a router answers to a packet with: its beginning is quoted, up
  * to 576 bytes in all (RFC 1812 §4.3.2.3) or 1280 (RFC 4443 §2.4).
@@ -139,7 +147,7 @@ export function icmpError(
 ): number {
   const version = ipVersion(packet, length);
   const to = ipAddress(packet, length, 'source');
-  if (version === 0 || to === undefined) return 0;
+  if (version === 0 || to === undefined || isIcmpError(packet, length, version)) return 0;
   const header = version === 4 ? 20 : 40;
   const quoted = Math.min(length, (version === 4 ? 576 : 1280) - header - 8);
   const total = header + 8 + quoted;
