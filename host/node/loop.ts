@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { Dispatcher } from '../core/dispatch.js';
 import type { Engine } from '../core/engine.js';
 import { EngineFault, EngineSetupError } from '../core/errors.js';
+import { LinkRing } from '../core/ring.js';
 import type { Clock, Driver, Timer } from './clock.js';
 import type { Link } from './link/link.js';
 
@@ -39,6 +40,7 @@ export class NodeLoop implements Driver {
   readonly dispatcher: Dispatcher;
   readonly clock = systemClock;
   readonly links: readonly Link[];
+  readonly #rings: LinkRing[] = [];
   #refs = 0;
   #keepAlive: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -65,6 +67,7 @@ export class NodeLoop implements Driver {
       const id = engine.linkAdd(link.flags, link.mtu);
       const ring = engine.linkRing(id);
       if (ring === 0) throw new EngineSetupError(`link ${link.name}: the engine has no ring`);
+      this.#rings.push(new LinkRing(engine.bytes, engine.words, ring));
       link.attach(engine, ring, this.#turn);
       link.unref();
     }
@@ -115,7 +118,7 @@ export class NodeLoop implements Driver {
       for (const link of this.links) moved += link.readBatch(BATCH);
       wait = this.engine.poll(this.clock.nowUs(), BUDGET);
       const events = this.dispatcher.drain();
-      for (const link of this.links) link.writeBatch();
+      if (this.#write()) moved++;
       if (this.#closed) return;
       // After events the user has called; a link that gave frames may have more.
       if (events === 0 && moved === 0 && wait > 0) {
@@ -127,6 +130,16 @@ export class NodeLoop implements Driver {
       this.#immediate = undefined;
       this.run();
     });
+  }
+
+  /** Writes the batch out. @returns true when an engine that had no entry left has some again */
+  #write(): boolean {
+    let again = false;
+    for (const [at, link] of this.links.entries()) {
+      const full = this.#rings[at]?.txFull() === true;
+      if (link.writeBatch() > 0 && full) again = true;
+    }
+    return again;
   }
 
   /** One timer, moved only when it would fire too late: one that fires early costs one poll. */
