@@ -6,6 +6,7 @@
 
 import { HandleKind } from '../../assembly/abi.js';
 import type { Engine, EventCallback, Handle } from './engine.js';
+import { EngineFault } from './errors.js';
 
 export interface Handler {
   /** @param mask EVENT_* bits of abi.ts */
@@ -39,14 +40,26 @@ export class Dispatcher {
   readonly #connections = new Table();
   readonly #listeners = new Table();
   readonly #tell: EventCallback;
+  #thrown: unknown;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     // Made once: drain() runs after every poll.
     this.#tell = (kind, index, generation, mask) => {
       const table = kind === HandleKind.Listener ? this.#listeners : this.#connections;
-      table.get(index, generation)?.onEvents(mask);
+      const handler = table.get(index, generation);
+      if (handler !== undefined) this.#call(handler, mask);
     };
+  }
+
+  /** One handler's error must not cost the others their events, which are told only once. */
+  #call(handler: Handler, mask: number): void {
+    try {
+      handler.onEvents(mask);
+    } catch (error) {
+      if (error instanceof EngineFault) throw error;
+      this.#thrown ??= error;
+    }
   }
 
   attachConnection(handle: Handle, handler: Handler): void {
@@ -70,8 +83,18 @@ export class Dispatcher {
     return this.#connections.size + this.#listeners.size;
   }
 
-  /** Tells all pending events. @returns how many */
+  /**
+   * Tells all pending events.
+   * @returns how many
+   * @throws the first error that a handler threw, after all have been told
+   */
   drain(): number {
-    return this.#engine.events(this.#tell);
+    const told = this.#engine.events(this.#tell);
+    if (this.#thrown !== undefined) {
+      const error = this.#thrown;
+      this.#thrown = undefined;
+      throw error;
+    }
+    return told;
   }
 }

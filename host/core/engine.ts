@@ -357,7 +357,9 @@ export class Engine {
   }
 
   pool(name: PoolName): PoolRecord {
-    const used = Engine.check(this.calls.poolUse(POOL_NAMES.indexOf(name)), 'poolUse');
+    const used = this.calls.poolUse(POOL_NAMES.indexOf(name)) >>> 0;
+    // Held bytes have no pool of their own: they are part of the arena's.
+    if (name === 'held') return { used, capacity: used, highWater: used, refused: 0 };
     const [capacity, highWater, refused] = this.result as unknown as [number, number, number];
     return { used, capacity, highWater, refused };
   }
@@ -372,10 +374,14 @@ export class Engine {
     return this.calls.hashLongest();
   }
 
-  /** Sends an echo request; the answer is a trace record (EchoReply or EchoError). */
-  echo(address: AddressWords, id: number, sequence: number, size: number): void {
+  /**
+   * Sends an echo request; the answer is a trace record (EchoReply or EchoError).
+   * @param size payload bytes
+   * @param ttl TTL or hop limit; 0: ip_default_ttl
+   */
+  echo(address: AddressWords, id: number, sequence: number, size: number, ttl = 0): void {
     const [a0, a1, a2, a3] = address;
-    Engine.check(this.calls.icmpEcho(a0, a1, a2, a3, id, sequence, size), 'icmpEcho');
+    Engine.check(this.calls.icmpEcho(a0, a1, a2, a3, id, sequence, size, ttl), 'icmpEcho');
   }
 
   // ---- Snapshots -----------------------------------------------------------------------------

@@ -51,7 +51,8 @@ export interface EngineCalls {
   poolUse(pool: number): number;
   hashLongest(): number;
   icmpEcho(
-    a0: number, a1: number, a2: number, a3: number, id: number, sequence: number, size: number,
+    a0: number, a1: number, a2: number, a3: number,
+    id: number, sequence: number, size: number, ttl: number,
   ): number;
 }
 
@@ -69,7 +70,7 @@ export const CALLS: readonly (readonly [CallName, number])[] = [
   ['tcpOpen', 0], ['tcpBind', 7], ['tcpConnect', 7], ['tcpSendReserve', 3],
   ['tcpSendCommit', 4], ['tcpRecvPeek', 3], ['tcpRecvConsume', 3], ['tcpShutdown', 3],
   ['tcpClose', 2], ['tcpAbort', 2], ['tcpSetOption', 4], ['tcpGetOption', 3], ['tcpName', 3],
-  ['tcpInfo', 2], ['tcpNext', 1], ['poolUse', 1], ['hashLongest', 0], ['icmpEcho', 7],
+  ['tcpInfo', 2], ['tcpNext', 1], ['poolUse', 1], ['hashLongest', 0], ['icmpEcho', 8],
 ];
 
 /** The part of Function's type that the guard needs. */

@@ -90,6 +90,11 @@ export class LinkRing {
     return (this.#word(LinkWord.txHead) - this.#word(LinkWord.txTail)) >>> 0;
   }
 
+  /** The engine may have more to send and no entry for it: poll again after txReturn. */
+  txFull(): boolean {
+    return this.txReady() === this.#txMask + 1;
+  }
+
   /** Word index of the entry `ahead` places after the oldest one. */
   #txEntry(ahead: number): number {
     const slot = (this.#word(LinkWord.txTail) + ahead) & this.#txMask;

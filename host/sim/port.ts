@@ -75,9 +75,10 @@ export class Port implements Sink {
       this.host.schedule.setEarlier(this.#release, nowUs + this.#holdUs);
       return;
     }
+    const full = this.ring.txFull();
     if (this.#peer !== undefined) this.#drainDirect(this.#peer, nowUs);
     else this.#drainPath(nowUs);
-    if (held) this.host.wake();
+    if (held || (full && !this.ring.txFull())) this.host.wake();
   }
 
   #drainPath(nowUs: number): void {
