@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import * as abi from '../assembly/abi.js';
-import { generateAbi, namesOf, snake, toC, toRust } from '../tools/generate-abi.js';
+import { CALLS } from '../host/core/exports.js';
+import { callsToRust, generateAbi, namesOf, snake, toC, toRust } from '../tools/generate-abi.js';
 
 let folder = '';
 before(() => {
@@ -82,6 +83,11 @@ test('abi.rs · every constant, each once, with its value', () => {
     return [member === undefined ? name : `${snake(name)}.${member}`, value];
   });
   assert.deepEqual([...found].sort(), expected.sort());
+});
+
+test('abi.rs · every call in the order that numbers it', () => {
+  const lines = callsToRust(CALLS).matchAll(/^ {4}\("(\w+)", (\d)\),$/gm);
+  assert.deepEqual([...lines].map(([, name, count]) => [name, Number(count)]), CALLS);
 });
 
 test('abi · what is not an unsigned 32-bit integer · refused by name', () => {

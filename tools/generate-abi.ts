@@ -1,11 +1,12 @@
 /**
  * Writes the constants of assembly/abi.ts for C (abi.h) and Rust (abi.rs), so that no host copies a
- * number. Members of enums keep the names they have in abi.ts, which are the field's own: only the
+ * number; for Rust also the list that numbers the calls of a recording (host/core/exports.ts). Members of enums keep the names they have in abi.ts, which are the field's own: only the
  * enum's name is turned into a prefix (C) or a module (Rust). Called by tools/build.ts.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as abi from '../assembly/abi.js';
+import { CALLS } from '../host/core/exports.js';
 
 const ORIGIN = 'Generated from assembly/abi.ts by tools/generate-abi.ts: change that file.';
 
@@ -76,10 +77,16 @@ export function toRust({ constants, enums }: AbiNames): string {
   return [...lines, ''].join('\n');
 }
 
+/** The text about calls in abi.rs: name and number of parameters, in the order of docs/replay.md. */
+export function callsToRust(calls: typeof CALLS): string {
+  const body = calls.map(([name, parameters]) => `    ("${name}", ${parameters}),`);
+  return ['', 'pub const CALLS: &[(&str, usize)] = &[', ...body, '];', ''].join('\n');
+}
+
 /** Writes abi.h and abi.rs into `folder`. */
 export function generateAbi(folder: string): void {
   const names = namesOf(abi);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'abi.h'), toC(names));
-  writeFileSync(join(folder, 'abi.rs'), toRust(names));
+  writeFileSync(join(folder, 'abi.rs'), toRust(names) + callsToRust(CALLS));
 }
