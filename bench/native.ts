@@ -123,7 +123,7 @@ async function measure(native: Native): Promise<Record<string, number>> {
   const frames = { rxEntries: 32, rxCapacity: 66_000, txSlots: 32, txFrameBytes: 66_000 };
   const rings = new RingMemory({ flags: LINK_VNET_HDR, ...frames });
   const socket = createSocket('udp4');
-  const sink = createSocket('udp4'); // not read within a round: its queue fills, the rest is dropped
+  const sink = createSocket('udp4'); // full within a round: it drops the rest
   sink.bind(0, '10.99.0.1');
   await once(sink, 'listening');
   const setup: Setup = { native, fd, rings, socket };

@@ -24,7 +24,7 @@ import {
 import { addressBytes, chooseNative } from '../../host/node/addon/index.js';
 import type { Native } from '../../host/node/addon/index.js';
 import { buildAddon } from '../../tools/build-addon.js';
-import { namespaceKind, runInNamespaces } from './fixtures/namespace.js';
+import { closeDevices, namespaceKind, runInNamespaces } from './fixtures/namespace.js';
 import { echo4, echo6, ipv4, ipv6, pseudoSum, tcpHeader, vnetHeader } from './fixtures/packets.js';
 import { RingMemory } from './fixtures/ring-memory.js';
 import type { TakenFrame } from './fixtures/ring-memory.js';
@@ -50,6 +50,7 @@ function openBench(native: Native, vnetHdr: boolean, rings: RingMemory): Bench {
   native.addAddress(name, '10.99.0.1', 24);
   native.addAddress(name, 'fd99::1', 64);
   native.linkUp(name, true);
+  native.awaitAddress('fd99::1');
   return { native, fd, name, rings };
 }
 
@@ -369,6 +370,8 @@ if (namespaceKind === undefined) {
     const { native, reasons } = chooseNative(kind);
     assert.ok(native, reasons.join());
     assert.equal(native.kind, kind);
-    for (const [name, run] of Object.entries(TESTS)) test(`${kind} · ${name}`, () => run(native));
+    for (const [name, run] of Object.entries(TESTS)) {
+      test(`${kind} · ${name}`, () => run(native).finally(closeDevices));
+    }
   }
 }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { execPath, hrtime } from 'node:process';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -18,7 +18,12 @@ import type { Native } from '../../host/node/addon/index.js';
 import { TunLink } from '../../host/node/link/tun.js';
 import type { TunLinkOptions } from '../../host/node/link/tun.js';
 import { buildAddon } from '../../tools/build-addon.js';
-import { namespaceKind, plainEnvironment, runInNamespaces } from './fixtures/namespace.js';
+import {
+  namespaceKind,
+  plainEnvironment,
+  runInNamespaces,
+  tunDescriptors,
+} from './fixtures/namespace.js';
 import { echo4, ipv4 } from './fixtures/packets.js';
 import { RingMemory } from './fixtures/ring-memory.js';
 
@@ -39,15 +44,6 @@ const send = (text: string, to = OURS): Promise<void> =>
       else done();
     });
   });
-
-const tunDescriptors = (): number =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/net/tun';
-    } catch {
-      return false; // the descriptor of the listing itself
-    }
-  }).length;
 
 /** Resolves when `condition` holds; gives up after two seconds. */
 async function until(condition: () => boolean, what: string): Promise<void> {
@@ -142,6 +138,9 @@ async function pollNumbers(native: Native): Promise<void> {
   const poll = native.startPoll(fd, true, false, () => undefined);
   assert.equal(native.startPoll(fd, true, false, () => undefined), -17, 'EEXIST');
   assert.equal(native.startPoll(9999, true, false, () => undefined), -9, 'EBADF');
+  const file = openSync('/proc/self/status', 'r');
+  assert.equal(native.startPoll(file, true, false, () => undefined), -1, 'EPERM');
+  closeSync(file);
   assert.equal(native.updatePoll(poll, false, true), 0);
   assert.equal(native.updatePoll(poll, false, false), 0);
   native.stopPoll(poll);
@@ -281,7 +280,7 @@ async function errorsInWords(native: Native): Promise<void> {
   assert.throws(() => native.linkUp('nowhere0', true), /no such interface.*ENODEV/);
   assert.throws(() => native.addAddress('lo', '1.2.3', 8), /no IP address/);
   assert.throws(() => native.joinNetworkNamespace('/nonexistent'), /no such network namespace/);
-  assert.equal(tunDescriptors(), 0, 'no descriptor is left');
+  assert.deepEqual(tunDescriptors(), [], 'no descriptor is left');
 }
 
 async function permissionErrors(native: Native): Promise<void> {
@@ -292,6 +291,13 @@ async function permissionErrors(native: Native): Promise<void> {
   const hidden = 'mount -t tmpfs none /dev/net && exec "$@"';
   const none = failureOf(tryOpen, ['unshare', '--mount', 'sh', '-c', hidden, 'sh']);
   assert.match(none, /^NativeError ENOENT open .*there is no \/dev\/net\/tun here/);
+  if (namespaceKind === 'root') {
+    // A plain user before a node of mode 0600, without needing one who can read this checkout.
+    const closed = `mount -t tmpfs none /dev/net && mknod -m 0 /dev/net/tun c 10 200 &&
+      exec setpriv --bounding-set=-dac_override,-dac_read_search "$@"`;
+    const denied = failureOf(tryOpen, ['unshare', '--mount', 'sh', '-c', closed, 'sh']);
+    assert.match(denied, /^NativeError EACCES open .*this user may not open \/dev\/net\/tun/);
+  }
   const set = `${choose} native.linkUp('lo', true);`;
   const noConfigure = failureOf(set, ['setpriv', '--bounding-set=-net_admin']);
   assert.match(noConfigure, /^NativeError EPERM RTM_SETLINK lo: .*needs CAP_NET_ADMIN/);
@@ -302,6 +308,8 @@ async function addressesStay(native: Native): Promise<void> {
   native.addAddress('lo', '10.98.0.1', 32);
   native.addAddress('lo', '10.98.0.1', 32);
   native.addAddress('lo', 'fd98::1', 128);
+  native.awaitAddress('fd98::1');
+  assert.throws(() => native.awaitAddress('fd98::2'), /fd98::2: .*is its interface up\?/);
   for (const address of ['127.0.0.1', '10.98.0.1', 'fd98::1', '::1']) {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     socket.bind(0, address);
@@ -353,7 +361,7 @@ async function workerEnds(native: Native): Promise<void> {
     await Promise.race([gone, crashed]);
     await until(() => !native.interfaceExists('held0'), 'the device to go');
   }
-  assert.equal(tunDescriptors(), 0);
+  assert.deepEqual(tunDescriptors(), []);
 }
 
 async function processEnds(native: Native): Promise<void> {

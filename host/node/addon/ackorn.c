@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ackorn-abi.h"
+#include "abi.h"
 
 /* Every request that device.ts makes takes an int or at most a struct ifreq. */
 #define IOCTL_ARGUMENT_BYTES 40
@@ -144,9 +144,8 @@ NAPI_MODULE_INIT() {
     if (!add_function(env, exports, table[i].name, table[i].callback)) return NULL;
   }
   /* The layout of the rings this binary was compiled for; addon.ts refuses another one. */
-  if (napi_set_named_property(env, exports, "abiVersion", number(env, ABI_VERSION)) != napi_ok ||
-      !polls_begin(env)) {
-    return NULL;
-  }
+  napi_value version = number(env, ACKORN_ABI_VERSION);
+  if (napi_set_named_property(env, exports, "abiVersion", version) != napi_ok) return NULL;
+  if (!polls_begin(env)) return NULL;
   return exports;
 }

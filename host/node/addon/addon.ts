@@ -46,5 +46,5 @@ export function loadAddon(paths: readonly string[] = addonPaths()): SystemCalls 
       reasons.push(`${path}: ${(error as Error).message.split('\n')[0]}`);
     }
   }
-  return reasons.join('; ') || 'it is not compiled (npm run build:addon) and none was shipped';
+  return reasons.join('; ') || 'it is not compiled (npm run build) and none was shipped';
 }

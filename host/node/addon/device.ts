@@ -154,6 +154,26 @@ function addAddress(
   ask(calls, 'RTM_NEWADDR', request, `${address}/${prefixLength} on ${name}`);
 }
 
+const AWAIT_STEP_MS = 1;
+const AWAIT_STEPS = 1000;
+
+function awaitAddress(calls: SystemCalls, address: string): void {
+  const request = netlink.getRoute(addressBytes(address));
+  const reply = Buffer.alloc(netlink.REPLY_BYTES);
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (let step = 0; step < AWAIT_STEPS; step++) {
+    const length = calls.rtnetlink(request, reply);
+    if (length < 0) throw callFailed(errnoName(length), 'RTM_GETROUTE', address);
+    if (netlink.isLocalRoute(reply.subarray(0, length))) return;
+    Atomics.wait(sleeper, 0, 0, AWAIT_STEP_MS);
+  }
+  throw new NativeError(
+    'ETIMEDOUT',
+    'RTM_GETROUTE',
+    `${address}: the kernel does not take this address up: is its interface up? (ETIMEDOUT)`,
+  );
+}
+
 function quietIpv6(calls: SystemCalls, name: string): void {
   checkInterface(name);
   try {
@@ -201,6 +221,7 @@ export function createNative(calls: SystemCalls): Native {
     setMtu: (name, mtu) => setMtu(calls, name, mtu),
     addAddress: (name, address, prefixLength, peer = address) =>
       addAddress(calls, name, address, prefixLength, peer),
+    awaitAddress: (address) => awaitAddress(calls, address),
     interfaceExists: (name) => interfaceExists(calls, name),
     quietIpv6: (name) => quietIpv6(calls, name),
     joinNetworkNamespace: (path) => joinNetworkNamespace(calls, path),

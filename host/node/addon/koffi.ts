@@ -4,6 +4,7 @@
  * The same interface and the same checks as the C addon. Chosen by index.ts when there is no
  * addon; koffi is an optional dependency and is loaded only then.
  */
+import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import {
@@ -24,6 +25,7 @@ import type { PollCallback, SystemCalls } from './native.js';
 type Koffi = typeof import('koffi');
 type Call = (...values: readonly unknown[]) => number;
 
+const EPERM = 1;
 const EBADF = 9;
 const EAGAIN = 11;
 const EINTR = 4;
@@ -231,6 +233,16 @@ interface Watch {
 /** koffi's callback really gets a status before the events; its types forgot it. */
 type Ready = (status: number, events: { readable: boolean; writable: boolean }) => void;
 
+/** koffi ends the process when libuv refuses a descriptor: refuse what it would, before. */
+function unpollable(fd: number): number {
+  try {
+    const status = fstatSync(fd);
+    return status.isFile() || status.isDirectory() ? -EPERM : 0;
+  } catch {
+    return -EBADF;
+  }
+}
+
 /** startPoll and its kin. */
 class Polls {
   readonly #koffi: Koffi;
@@ -243,6 +255,8 @@ class Polls {
 
   start(fd: number, readable: boolean, writable: boolean, callback: PollCallback): number {
     for (const watch of this.#watches.values()) if (watch.fd === fd) return -EEXIST;
+    const refusal = unpollable(fd);
+    if (refusal < 0) return refusal;
     const id = ++this.#last;
     try {
       const ready = this.#ready(id) as unknown as () => void;

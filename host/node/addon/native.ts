@@ -100,11 +100,18 @@ export interface Native extends SystemCalls {
   setMtu(name: string, mtu: number): void;
 
   /**
-   * Gives the kernel's end an address; again is no error. IPv6 skips duplicate detection, so the
-   * address serves at once.
+   * Gives the kernel's end an address; again is no error. IPv6 skips duplicate detection, but
+   * Linux still takes up the address behind the caller's back: see awaitAddress.
    * @param peer the far end of a point-to-point link, which then is what `prefixLength` is about
    */
   addAddress(name: string, address: string, prefixLength: number, peer?: string): void;
+
+  /**
+   * Waits (blocking, mostly under 3 ms) until packets to an address are taken as the kernel's own.
+   * Linux adds the local route of an IPv6 address in a work queue once the interface is up, and
+   * drops what comes before. Throws ETIMEDOUT after a second.
+   */
+  awaitAddress(address: string): void;
 
   /** Whether this network namespace has an interface of that name. */
   interfaceExists(name: string): boolean;

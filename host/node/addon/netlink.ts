@@ -1,6 +1,6 @@
 /**
- * The three rtnetlink messages that configure an interface without the `ip` command (rtnetlink(7)):
- * RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR. Bytes in and out; device.ts sends them.
+ * The rtnetlink messages that configure an interface without the `ip` command (rtnetlink(7)):
+ * RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_GETROUTE. Bytes in and out; device.ts sends them.
  * Netlink speaks the machine's byte order, and every machine we run on is little-endian.
  */
 
@@ -15,6 +15,11 @@ const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 const RTM_SETLINK = 19;
 const RTM_NEWADDR = 20;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const RTMSG_BYTES = 12;
+const RTA_DST = 1;
+const RTN_LOCAL = 2;
 
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
@@ -108,6 +113,20 @@ export function newAddress(
   header.writeUInt32LE(index, 4);
   const parts = [header, attribute(IFA_LOCAL, address), attribute(IFA_ADDRESS, peer)];
   return message(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, parts);
+}
+
+/** Asks which route an address takes; the answer is read by isLocalRoute. */
+export function getRoute(address: Uint8Array): Buffer {
+  const header = Buffer.alloc(RTMSG_BYTES);
+  header[0] = address.length === 16 ? AF_INET6 : AF_INET;
+  header[1] = address.length * 8;
+  return message(RTM_GETROUTE, 0, [header, attribute(RTA_DST, address)]);
+}
+
+/** Whether an answer to getRoute says that packets to the address are the kernel's own. */
+export function isLocalRoute(reply: Buffer): boolean {
+  if (reply.length < NLMSG_HEADER_BYTES + RTMSG_BYTES) return false;
+  return reply.readUInt16LE(4) === RTM_NEWROUTE && reply[NLMSG_HEADER_BYTES + 7] === RTN_LOCAL;
 }
 
 /** The errno in an answer (negative), or 0. */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "ackorn-abi.h"
+#include "abi.h"
 
 struct memory {
   uint8_t *base;
@@ -27,7 +27,7 @@ static inline uint32_t *words(const struct memory *memory, uint64_t at) {
 
 /* The ring at `at`, or NULL when it does not lie whole and aligned in the memory. */
 static uint32_t *ring_at(const struct memory *memory, uint32_t at) {
-  if (at % 4 != 0 || !inside(memory, at, LINK_RING_BYTES)) return NULL;
+  if (at % 4 != 0 || !inside(memory, at, ACKORN_LINK_RING_BYTES)) return NULL;
   return words(memory, at);
 }
 
@@ -37,12 +37,12 @@ static bool table_fits(const struct memory *memory, uint32_t at, uint32_t mask, 
 
 /* A frame read: bytes of it, without the virtio_net_hdr; or -errno. */
 static int64_t read_frame(const struct memory *memory, int fd, uint32_t *entry, bool vnet) {
-  uint32_t address = entry[RX_ADDRESS / 4];
-  uint32_t capacity = entry[RX_CAPACITY / 4];
-  uint32_t lead = vnet ? VNET_HDR_BYTES : 0;
-  if (address < VNET_HDR_BYTES) return -EFAULT;
-  uint64_t start = address - VNET_HDR_BYTES;
-  if (!inside(memory, start, (uint64_t)capacity + VNET_HDR_BYTES)) return -EFAULT;
+  uint32_t address = entry[ACKORN_RX_ADDRESS / 4];
+  uint32_t capacity = entry[ACKORN_RX_CAPACITY / 4];
+  uint32_t lead = vnet ? ACKORN_VNET_HDR_BYTES : 0;
+  if (address < ACKORN_VNET_HDR_BYTES) return -EFAULT;
+  uint64_t start = address - ACKORN_VNET_HDR_BYTES;
+  if (!inside(memory, start, (uint64_t)capacity + ACKORN_VNET_HDR_BYTES)) return -EFAULT;
   /* One byte more than fits, elsewhere: a frame that was cut is told from one that just fits. */
   uint8_t spare;
   struct iovec pieces[2] = {
@@ -55,32 +55,33 @@ static int64_t read_frame(const struct memory *memory, int fd, uint32_t *entry, 
   } while (got < 0 && errno == EINTR);
   if (got < 0) return -errno;
   if (got < (ssize_t)lead) return -EIO;
-  if (!vnet) memset(memory->base + start, 0, VNET_HDR_BYTES);
+  if (!vnet) memset(memory->base + start, 0, ACKORN_VNET_HDR_BYTES);
   uint64_t length = (uint64_t)got - lead;
-  entry[RX_FLAGS / 4] = length > capacity ? RX_TRUNCATED : 0;
-  entry[RX_LENGTH / 4] = length > capacity ? capacity : (uint32_t)length;
+  entry[ACKORN_RX_FLAGS / 4] = length > capacity ? ACKORN_RX_TRUNCATED : 0;
+  entry[ACKORN_RX_LENGTH / 4] = length > capacity ? capacity : (uint32_t)length;
   return (int64_t)length;
 }
 
 static int64_t fill_rx(const struct memory *memory, int fd, uint32_t at, uint32_t max) {
   uint32_t *ring = ring_at(memory, at);
   if (ring == NULL) return -EFAULT;
-  uint32_t mask = ring[LINK_WORD_rxMask];
-  uint32_t table = ring[LINK_WORD_rxDescriptors];
-  uint32_t head = ring[LINK_WORD_rxHead];
-  bool vnet = (ring[LINK_WORD_flags] & LINK_VNET_HDR) != 0;
-  uint64_t used = (uint32_t)(head - ring[LINK_WORD_rxTail]);
-  if (used > (uint64_t)mask + 1 || !table_fits(memory, table, mask, RX_DESCRIPTOR_BYTES)) {
+  uint32_t mask = ring[ACKORN_LINK_WORD_rxMask];
+  uint32_t table = ring[ACKORN_LINK_WORD_rxDescriptors];
+  uint32_t head = ring[ACKORN_LINK_WORD_rxHead];
+  bool vnet = (ring[ACKORN_LINK_WORD_flags] & ACKORN_LINK_VNET_HDR) != 0;
+  uint64_t used = (uint32_t)(head - ring[ACKORN_LINK_WORD_rxTail]);
+  if (used > (uint64_t)mask + 1 ||
+      !table_fits(memory, table, mask, ACKORN_RX_DESCRIPTOR_BYTES)) {
     return -EFAULT;
   }
   uint64_t room = (uint64_t)mask + 1 - used;
   int64_t moved = 0;
   int64_t result = 0;
   while (moved < (int64_t)max && moved < (int64_t)room) {
-    uint64_t entry = (uint64_t)table + (uint64_t)(head & mask) * RX_DESCRIPTOR_BYTES;
+    uint64_t entry = (uint64_t)table + (uint64_t)(head & mask) * ACKORN_RX_DESCRIPTOR_BYTES;
     result = read_frame(memory, fd, words(memory, entry), vnet);
     if (result < 0) break;
-    ring[LINK_WORD_rxHead] = ++head;
+    ring[ACKORN_LINK_WORD_rxHead] = ++head;
     moved++;
   }
   /* What was moved is told first; the error meets the next call again. */
@@ -90,20 +91,20 @@ static int64_t fill_rx(const struct memory *memory, int fd, uint32_t at, uint32_
 
 /* Bytes written, or -errno. -EFAULT comes only from here: the kernel's own cannot happen. */
 static int64_t write_frame(const struct memory *memory, int fd, const uint32_t *slot, bool vnet) {
-  uint32_t count = slot[TX_PIECE_COUNT / 4];
-  if (count == 0 || count > TX_PIECES_MAX) return -EFAULT;
-  struct iovec pieces[TX_PIECES_MAX];
+  uint32_t count = slot[ACKORN_TX_PIECE_COUNT / 4];
+  if (count == 0 || count > ACKORN_TX_PIECES_MAX) return -EFAULT;
+  struct iovec pieces[ACKORN_TX_PIECES_MAX];
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t address = slot[TX_PIECES / 4 + 2 * i];
-    uint32_t length = slot[TX_PIECES / 4 + 2 * i + 1];
+    uint32_t address = slot[ACKORN_TX_PIECES / 4 + 2 * i];
+    uint32_t length = slot[ACKORN_TX_PIECES / 4 + 2 * i + 1];
     if (!inside(memory, address, length)) return -EFAULT;
     pieces[i].iov_base = memory->base + address;
     pieces[i].iov_len = length;
   }
   if (vnet) {
-    if (slot[TX_PIECES / 4] < VNET_HDR_BYTES) return -EFAULT;
-    pieces[0].iov_base = (uint8_t *)pieces[0].iov_base - VNET_HDR_BYTES;
-    pieces[0].iov_len += VNET_HDR_BYTES;
+    if (slot[ACKORN_TX_PIECES / 4] < ACKORN_VNET_HDR_BYTES) return -EFAULT;
+    pieces[0].iov_base = (uint8_t *)pieces[0].iov_base - ACKORN_VNET_HDR_BYTES;
+    pieces[0].iov_len += ACKORN_VNET_HDR_BYTES;
   }
   ssize_t done;
   do {
@@ -120,21 +121,22 @@ static inline bool is_final(int64_t result) {
 static int64_t drain_tx(const struct memory *memory, int fd, uint32_t at) {
   uint32_t *ring = ring_at(memory, at);
   if (ring == NULL) return -EFAULT;
-  uint32_t mask = ring[LINK_WORD_txMask];
-  uint32_t table = ring[LINK_WORD_txSlots];
-  uint32_t tail = ring[LINK_WORD_txTail];
-  bool vnet = (ring[LINK_WORD_flags] & LINK_VNET_HDR) != 0;
-  uint64_t pending = (uint32_t)(ring[LINK_WORD_txHead] - tail);
-  if (pending > (uint64_t)mask + 1 || !table_fits(memory, table, mask, TX_SLOT_BYTES)) {
+  uint32_t mask = ring[ACKORN_LINK_WORD_txMask];
+  uint32_t table = ring[ACKORN_LINK_WORD_txSlots];
+  uint32_t tail = ring[ACKORN_LINK_WORD_txTail];
+  bool vnet = (ring[ACKORN_LINK_WORD_flags] & ACKORN_LINK_VNET_HDR) != 0;
+  uint64_t pending = (uint32_t)(ring[ACKORN_LINK_WORD_txHead] - tail);
+  if (pending > (uint64_t)mask + 1 ||
+      !table_fits(memory, table, mask, ACKORN_TX_SLOT_BYTES)) {
     return -EFAULT;
   }
   for (uint64_t moved = 0; moved < pending; moved++) {
-    uint64_t slot = (uint64_t)table + (uint64_t)(tail & mask) * TX_SLOT_BYTES;
+    uint64_t slot = (uint64_t)table + (uint64_t)(tail & mask) * ACKORN_TX_SLOT_BYTES;
     int64_t result = write_frame(memory, fd, words(memory, slot), vnet);
     if (result == -EAGAIN) return (int64_t)moved;
     if (is_final(result)) return moved > 0 ? (int64_t)moved : result;
-    if (result < 0) ring[LINK_WORD_txErrors]++;
-    ring[LINK_WORD_txTail] = ++tail;
+    if (result < 0) ring[ACKORN_LINK_WORD_txErrors]++;
+    ring[ACKORN_LINK_WORD_txTail] = ++tail;
   }
   return (int64_t)pending;
 }

@@ -51,11 +51,13 @@ function requireNative(): Native {
 function configure(native: Native, name: string, options: TunLinkOptions): void {
   native.quietIpv6(name);
   native.setMtu(name, options.mtu ?? 1500);
-  for (const text of options.addresses ?? []) {
-    const { address, prefixLength } = parseCidr(text);
+  const addresses = (options.addresses ?? []).map(parseCidr);
+  for (const { address, prefixLength } of addresses) {
     native.addAddress(name, address, prefixLength);
   }
-  if (options.up !== false) native.linkUp(name, true);
+  if (options.up === false) return;
+  native.linkUp(name, true);
+  for (const { address } of addresses) native.awaitAddress(address);
 }
 
 /** A device and its descriptor. Made by TunLink.open. */
