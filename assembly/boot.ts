@@ -148,7 +148,9 @@ function powerOfTwo(n: u32): bool {
   return popcnt<u32>(n) == 1;
 }
 
-/** Bytes of memory that the configuration needs; 0: it is wrong, the word is named at FAULT_AT+4. */
+/**
+ * Bytes of memory that the configuration needs; 0: it is wrong, the word is named at FAULT_AT+4.
+ */
 export function memoryNeeded(): u32 {
   const wrong = wrongWord();
   if (wrong >= 0) {

@@ -56,8 +56,8 @@ export function configure(word: u32, value: u32): void {
   setConfig(<Config>word, value);
 }
 
-export function testTime(us: f64): void {
-  const now = <u64>us;
+export function testTime(high: u32, low: u32): void {
+  const now = (<u64>high << 32) | <u64>low;
   system().nowUs = now;
   system().now32 = <u32>now;
   system().nowMs = <u32>(now / 1000);

@@ -1,6 +1,6 @@
 /**
- * The Internet checksum with SIMD and without, ns and GB/s for messages of four sizes, best of seven
- * runs. Compare the two columns of one run; absolute figures drift.
+ * The Internet checksum with SIMD and without, ns and GB/s for messages of four sizes, best of
+ * seven runs. Compare the two columns of one run; absolute figures drift.
  *   npx tsc -p . && node build/js/bench/checksum.js
  */
 import { compileCore, makeCore } from '../tests/engine/core-engine.js';

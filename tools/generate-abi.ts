@@ -1,7 +1,8 @@
 /**
  * Writes the constants of assembly/abi.ts for C (abi.h) and Rust (abi.rs), so that no host copies a
- * number; for Rust also the list that numbers the calls of a recording (host/core/exports.ts). Members of enums keep the names they have in abi.ts, which are the field's own: only the
- * enum's name is turned into a prefix (C) or a module (Rust). Called by tools/build.ts.
+ * number; for Rust also the list that numbers the calls of a recording (host/core/exports.ts).
+ * Members of enums keep the names they have in abi.ts, which are the field's own: only the enum's
+ * name is turned into a prefix (C) or a module (Rust). Called by tools/build.ts.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -77,7 +78,9 @@ export function toRust({ constants, enums }: AbiNames): string {
   return [...lines, ''].join('\n');
 }
 
-/** The text about calls in abi.rs: name and number of parameters, in the order of docs/replay.md. */
+/**
+ * The text about calls in abi.rs: name and number of parameters, in the order of docs/replay.md.
+ */
 export function callsToRust(calls: typeof CALLS): string {
   const body = calls.map(([name, parameters]) => `    ("${name}", ${parameters}),`);
   return ['', 'pub const CALLS: &[(&str, usize)] = &[', ...body, '];', ''].join('\n');

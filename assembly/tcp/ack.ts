@@ -113,7 +113,9 @@ function probeAnswered(tcb: Tcb): void {
   if (tcb.sndWnd != 0) tcb.backoff = 0;
 }
 
-/** True: the peer has thrown SACKed data away (the retransmission timer shall hurry, as on Linux). */
+/**
+ * True: the peer has thrown SACKed data away (the retransmission timer shall hurry, as on Linux).
+ */
 function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: u32): bool {
   const flags = duplicateFlag(tcb, a, windowBefore) | echoFlag(tcb, a);
   const sample = ackBegin(tcb, busy, a.ack, flags);

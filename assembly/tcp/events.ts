@@ -1,7 +1,7 @@
 /**
- * Events to the host: a pending mask per handle and a list of handles that have one, so that nothing
- * can overflow (RFC 9293 §3.9.1, MUST-12 and MUST-47 are told through them). eventsCollect moves the
- * list into the ring that the host reads.
+ * Events to the host: a pending mask per handle and a list of handles that have one, so that
+ * nothing can overflow (RFC 9293 §3.9.1, MUST-12 and MUST-47 are told through them). eventsCollect
+ * moves the list into the ring that the host reads.
  */
 import { EVENT_BYTES, HandleKind } from "../abi";
 import { writeU32 } from "../core/bytes";

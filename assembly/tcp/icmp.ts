@@ -40,7 +40,9 @@ function inFlightSeq(tcb: Tcb, seq: u32): bool {
 //= rfc9293 MUST-56
 //= rfc9293 SHLD-25
 //= rfc9293 SHLD-26
-/** Hard errors end what is not established; afterwards every error is soft (RFC 5927 §5.2, Linux). */
+/**
+ * Hard errors end what is not established; afterwards every error is soft (RFC 5927 §5.2, Linux).
+ */
 export function tcpIcmpError(
   local: u32, remote: usize, remotePort: u32, localPort: u32, seq: u32, errno: Errno,
   kind: IcmpKind,

@@ -1,6 +1,6 @@
 /**
- * SEGMENT ARRIVES for a half-open record (SYN-RECEIVED by a passive open): RFC 9293 §3.10.7.4 as far
- * as it concerns one, in Linux's shape (tcp_check_req). What a full record in SYN-RECEIVED gets
+ * SEGMENT ARRIVES for a half-open record (SYN-RECEIVED by a passive open): RFC 9293 §3.10.7.4 as
+ * far as it concerns one, in Linux's shape (tcp_check_req). What a full record in SYN-RECEIVED gets
  * (simultaneous open) is in input.ts. Called by tcp/input.ts.
  */
 import { Config, Counter, EVENT_CONNECTED } from "../abi";

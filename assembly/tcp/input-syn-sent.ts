@@ -24,7 +24,9 @@ import { ackNow } from "./text";
 import { timerStop, timersRefresh } from "./timers";
 import { tsNow } from "./timestamps";
 
-/** True: the connection is established and the rest of the segment (text, FIN) is to be looked at. */
+/**
+ * True: the connection is established and the rest of the segment (text, FIN) is to be looked at.
+ */
 export function inputSynSent(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   const acked = (a.flags & TCP_ACK) != 0;
   if (acked && !acceptableAck(tcb, a, o)) {

@@ -1,7 +1,8 @@
 /**
  * Passive open: half-open connections in small records, the accept queue, Linux's rules for both
  * being full and its counters. RFC 9293 §3.10.7.2 and §3.5. input-listen.ts decides about a SYN and
- * input-syn-received.ts about what follows; here the records live. syn-cookies.ts will stand beside.
+ * input-syn-received.ts about what follows; here the records live. syn-cookies.ts will stand
+ * beside.
  */
 import { Config, Counter, Errno, EVENT_ACCEPTABLE, State, Trace } from "../abi";
 import { config } from "../config";

@@ -1,6 +1,6 @@
 /**
- * What a connection sends now: retransmissions, new data, FIN, ACK, in that order. RFC 9293 §3.8 and
- * §3.10 (SEND), Nagle (§3.7.4), silly-window avoidance of the sender (§3.8.6.2.1). Asks window,
+ * What a connection sends now: retransmissions, new data, FIN, ACK, in that order. RFC 9293 §3.8
+ * and §3.10 (SEND), Nagle (§3.7.4), silly-window avoidance of the sender (§3.8.6.2.1). Asks window,
  * recovery and congestion how much; segment-build.ts writes it. Called by poll.ts for each listed
  * connection, in turn, so that none can hold the others up.
  */

@@ -63,7 +63,8 @@ export function tupleVerdict(e: Endpoint): TupleVerdict {
   const record = demuxFind(e);
   if (record == 0) return TupleVerdict.Free;
   if (changetype<Endpoint>(record).kind != RecordKind.TimeWait) return TupleVerdict.InUse;
-  return timeWaitReusable(changetype<TimeWait>(record)) ? TupleVerdict.TimeWait : TupleVerdict.InUse;
+  const reusable = timeWaitReusable(changetype<TimeWait>(record));
+  return reusable ? TupleVerdict.TimeWait : TupleVerdict.InUse;
 }
 
 /** Sets tcb.localPort to an ephemeral port whose tuple is free; false: EADDRNOTAVAIL. */

@@ -9,7 +9,9 @@ import { count } from "../core/counters";
 import { invariant } from "../core/invariant";
 import { PoolId, poolGive, poolTake } from "../core/pool";
 import { seqGe, seqLe, seqLt, seqMax, seqMin } from "../core/seq";
-import { treapFirst, treapFloor, treapInsert, treapLast, treapNext, treapRemove } from "../core/treap";
+import {
+  treapFirst, treapFloor, treapInsert, treapLast, treapNext, treapRemove,
+} from "../core/treap";
 import { Busy, Range } from "./busy";
 
 // @ts-ignore: decorator

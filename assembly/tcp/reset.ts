@@ -41,9 +41,9 @@ export function abortConnection(tcb: Tcb, error: Errno): void {
 }
 
 /**
- * RFC 5961 §7: at most one challenge ACK per connection in tcp_invalid_ratelimit ms. The time of the
- * last one has eight bits in the record: after a long silence one in thirty may be skipped wrongly,
- * and the peer asks again; the alternative was four more bytes in every connection.
+ * RFC 5961 §7: at most one challenge ACK per connection in tcp_invalid_ratelimit ms. The time of
+ * the last one has eight bits in the record: after a long silence one in thirty may be skipped
+ * wrongly, and the peer asks again; the alternative was four more bytes in every connection.
  */
 export function challengeAck(tcb: Tcb): void {
   const now = (system().nowMs >> 6) & 255;

@@ -196,14 +196,18 @@ function extraGet(tcb: Tcb, option: Option): i32 {
   }
   if (!extraOption(option)) return -Errno.ENOPROTOOPT;
   if (option == Option.TCP_USER_TIMEOUT) return has ? extraOf(tcb).userTimeoutMs : 0;
-  if (option == Option.TCP_KEEPIDLE) return own(has ? extraOf(tcb).keepIdleS : 0, Config.tcp_keepalive_time);
+  if (option == Option.TCP_KEEPIDLE) {
+    return own(has ? extraOf(tcb).keepIdleS : 0, Config.tcp_keepalive_time);
+  }
   if (option == Option.TCP_KEEPINTVL) {
     return own(has ? extraOf(tcb).keepIntvlS : 0, Config.tcp_keepalive_intvl);
   }
   if (option == Option.TCP_KEEPCNT) {
     return own(has ? extraOf(tcb).keepCnt : 0, Config.tcp_keepalive_probes);
   }
-  if (option == Option.TCP_SYNCNT) return own(has ? extraOf(tcb).synCnt : 0, Config.tcp_syn_retries);
+  if (option == Option.TCP_SYNCNT) {
+    return own(has ? extraOf(tcb).synCnt : 0, Config.tcp_syn_retries);
+  }
   return own(has ? extraOf(tcb).linger2S : 0, Config.tcp_fin_timeout);
 }
 

@@ -78,7 +78,8 @@ export function unsent(tcb: Tcb): bool {
 /** Chooses the general timer for what the connection waits for now. */
 export function timersRefresh(tcb: Tcb): void {
   const kind = tcb.timerKind;
-  if (tcb.state == State.CLOSE || tcb.state == State.SYN_SENT || tcb.state == State.SYN_RECV) return;
+  const state = tcb.state;
+  if (state == State.CLOSE || state == State.SYN_SENT || state == State.SYN_RECV) return;
   if (inFlight(tcb)) {
     if (kind != TimerKind.Retransmit) timerSet(tcb, TimerKind.Retransmit, rtoBackedOffUs(tcb));
     return;

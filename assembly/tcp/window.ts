@@ -1,7 +1,8 @@
 /**
- * The receive window: what is told to the peer and when. RFC 9293 §3.8.6 (the right edge never moves
- * left, silly-window avoidance of the receiver) and RFC 7323 §2 (scaling). And its growth: dynamic
- * right-sizing as Linux does it. Called by output.ts (a segment is built) and user.ts (bytes read).
+ * The receive window: what is told to the peer and when. RFC 9293 §3.8.6 (the right edge never
+ * moves left, silly-window avoidance of the receiver) and RFC 7323 §2 (scaling). And its growth:
+ * dynamic right-sizing as Linux does it. Called by output.ts (a segment is built) and user.ts
+ * (bytes read).
  */
 import { Config, Counter } from "../abi";
 import { config } from "../config";

@@ -93,7 +93,7 @@ export class Engine {
 
   advance(us: number): void {
     this.#now += us;
-    this.call('testTime', this.#now);
+    this.call('testTime', Math.floor(this.#now / 2 ** 32), this.#now >>> 0);
   }
 
   result(word = 0): number {

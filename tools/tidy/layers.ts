@@ -27,7 +27,11 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
     'abi', 'base', 'core', 'wire', 'ip', 'tcp/congestion', 'link/output.ts', 'link/link.ts',
   ]],
   // The records are plain data: a controller keeps its variables in them and sees no algorithm.
-  ['tcp/congestion', ['abi', 'base', 'core', 'tcp/records.ts', 'tcp/busy.ts']],
+  // What an ACK told, the RTO and the MSS are what a controller is handed (style rule 7).
+  ['tcp/congestion', [
+    'abi', 'base', 'core', 'tcp/records.ts', 'tcp/busy.ts', 'tcp/ack-sample.ts', 'tcp/rtt.ts',
+    'tcp/segments.ts', 'tcp/congestion',
+  ]],
 ]);
 
 /** The layer of a file under assembly/. */
