@@ -6,14 +6,23 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerDump } from './commands/dump.js';
+import { registerExec } from './commands/exec.js';
+import { registerIperf3 } from './commands/iperf3.js';
+import { registerNc } from './commands/nc.js';
+import { registerNstat } from './commands/nstat.js';
+import { registerPing } from './commands/ping.js';
+import { registerSs } from './commands/ss.js';
 import { registerStart } from './commands/start.js';
+import { registerTrace } from './commands/trace.js';
 import { registerUp } from './commands/up.js';
 import { CommandError, oneLine } from './errors.js';
 
 type Register = (program: Command, run: (action: () => Promise<number>) => void) => void;
 
 const COMMANDS: readonly Register[] = [
-  registerUp, registerStart,
+  registerUp, registerStart, registerExec, registerNc, registerSs, registerNstat, registerDump,
+  registerTrace, registerPing, registerIperf3,
 ];
 
 function fail(error: unknown): never {
