@@ -8,7 +8,8 @@ import { createWriteStream, openSync } from 'node:fs';
 import type { Board } from '../board/board.js';
 import { Capture, PcapngSink } from '../capture/index.js';
 import { CommandError, oneLine } from '../cli/errors.js';
-import { CapturedLink } from '../link/captured.js';
+import { CapturedLink, wallClockUs } from '../link/captured.js';
+import { ImpairedLink } from '../link/impaired.js';
 import type { Link } from '../link/link.js';
 import { TunLink } from '../link/tun.js';
 import { Stack } from '../stack.js';
@@ -85,6 +86,17 @@ function watchDevice(device: Link, onGone: (error: Error) => void): NodeJS.Timeo
   return timer.unref();
 }
 
+/** The device with its capture beside it: an impaired link tells the capture what it did. */
+function capturedLink(board: Board, device: Link, capture: Capture): Link {
+  if (board.impair === undefined) return new CapturedLink(device, capture);
+  return new ImpairedLink(device, board.impair.spec, (direction, bytes, fate) => {
+    if (!capture.active) return;
+    capture.packet({
+      timeUs: wallClockUs(), direction, bytes, ...(fate === undefined ? {} : { comment: fate }),
+    });
+  });
+}
+
 /**
  * Brings a board up on a device.
  * @param device opened by the caller (openDevice, or a wire's end); closed with the rest
@@ -101,7 +113,7 @@ export async function bringUp(
   failed.catch(() => undefined); // told to whoever awaits it; not an unhandled one until then
   const capture = new Capture();
   try {
-    const link = new CapturedLink(device, capture);
+    const link = capturedLink(board, device, capture);
     if (board.pcap !== undefined) closing.add(openPcap(board.pcap, capture, board.device));
     const stack = await Stack.create({
       links: [link], addresses: board.addresses, config: board.config, onError: fail,
