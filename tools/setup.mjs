@@ -3,7 +3,7 @@
  * TypeScript, then runs the compiled tools. Plain JavaScript because nothing is compiled yet when
  * it starts. Called by every npm script: node tools/setup.mjs build|start|test|audit|spec [ARG…].
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,29 @@ function run(command, args) {
   if (error) fail(`cannot start ${command}: ${error.message}`);
   if (signal) process.kill(process.pid, signal);
   if (status !== 0) process.exit(status ?? 1);
+}
+
+/**
+ * The last step may serve until it is told to end. It runs beside us, so that our signals reach it
+ * and it ends when whoever started us (npm) is gone without a word.
+ */
+function runLast(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+  child.once('error', (error) => fail(`cannot start ${command}: ${error.message}`));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => child.kill(signal));
+  }
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid !== parent) child.kill('SIGTERM');
+  }, 300);
+  child.once('exit', (status, signal) => {
+    clearInterval(watch);
+    process.exitCode = status ?? 1;
+    if (signal === null) return;
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
 }
 
 function packagesOf(file) {
@@ -76,5 +99,6 @@ run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.']);
 steps.forEach((step, index) => {
   const last = index === steps.length - 1;
   if (!existsSync(`${root}/${step[0]}`)) fail(`${step[0]} is not in this checkout`);
-  run(process.execPath, last ? [...step, ...args] : step);
+  if (last) runLast(process.execPath, [...step, ...args]);
+  else run(process.execPath, step);
 });
