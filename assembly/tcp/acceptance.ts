@@ -8,7 +8,7 @@ import { config } from "../config";
 import { count } from "../core/counters";
 import { seqGt, seqLt } from "../core/seq";
 import { system } from "../memory";
-import { TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { Range } from "./busy";
@@ -42,7 +42,7 @@ export function acceptance(tcb: Tcb, a: Arrival, o: TcpOptions): Acceptance {
     return Acceptance.Drop;
   }
   if (a.flags & TCP_RST) return resetAcceptance(tcb, a);
-  if (a.flags & TCP_SYN && tcb.state != State.SYN_RECV) {
+  if (a.flags & TCP_SYN && !crossedSynAck(tcb, a)) {
     synChallenge(tcb);
     return Acceptance.Drop;
   }
@@ -55,6 +55,12 @@ function sequenceAcceptable(tcb: Tcb, a: Arrival): bool {
   const length = a.length + (a.flags & TCP_FIN ? 1 : 0) + (a.flags & TCP_SYN ? 1 : 0);
   if (seqLt(a.seq + length, tcb.rcvWup)) return false;
   return !seqGt(a.seq, tcb.rcvNxt + receiveWindow(tcb));
+}
+
+/** Simultaneous open: the peer's SYN-ACK, whose SYN we know already (Linux: tcp_validate_incoming). */
+function crossedSynAck(tcb: Tcb, a: Arrival): bool {
+  if (tcb.state != State.SYN_RECV || (a.flags & (TCP_ACK | TCP_FIN)) != TCP_ACK) return false;
+  return a.length == 0 && a.seq + 1 == tcb.rcvNxt && a.ack == tcb.sndNxt;
 }
 
 //= rfc9293 SHLD-2

@@ -16,6 +16,7 @@ import { AF_DUPLICATE, AF_ECE, AF_RENEGING, RTT_NONE, ackBegin } from "./ack-sam
 import { Arrival } from "./arrival";
 import { Busy, sendStream } from "./busy";
 import { post } from "./events";
+import { rcvMssBegin } from "./options";
 import { finalAck } from "./output";
 import { underPressure } from "./pressure";
 import { recoveryOnAck } from "./recovery";
@@ -76,6 +77,7 @@ function establish(tcb: Tcb, a: Arrival): bool {
   tcb.timerKind = <u8>TimerKind.None;
   tcb.retries = 0;
   tcb.backoff = 0;
+  rcvMssBegin(tcb);
   setState(tcb, State.ESTABLISHED);
   post(tcb, EVENT_CONNECTED | EVENT_WRITABLE);
   outputList(tcb);

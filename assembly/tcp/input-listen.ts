@@ -6,7 +6,7 @@ import { Config, Counter, State } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";
 import { demuxInsert } from "./demux";
-import { TCP_ACK, TCP_RST, TCP_SYN } from "../wire/tcp";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { isnFor } from "./isn";
@@ -28,6 +28,10 @@ export function inputListen(
     return;
   }
   if ((a.flags & TCP_SYN) == 0) return;
+  if (a.flags & TCP_FIN) {
+    count(Counter.AckornSynMalformed); // Linux: nobody opens and closes at once but scanners
+    return;
+  }
   if (synQueueFull(listener)) {
     count(Counter.TcpExtTCPReqQFullDrop);
     count(Counter.TcpExtListenDrops);

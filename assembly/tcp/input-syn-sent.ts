@@ -14,7 +14,7 @@ import { Arrival } from "./arrival";
 import { congestionInit } from "./congestion/controller";
 import { post } from "./events";
 import { SYN_RTO_US } from "./listen";
-import { synOptionsApply } from "./options";
+import { rcvMssBegin, synOptionsApply } from "./options";
 import { synSend } from "./output";
 import { Endpoint, TF_TS_OK, Tcb } from "./records";
 import { resetReply } from "./reset";
@@ -85,6 +85,7 @@ function established(tcb: Tcb, a: Arrival, o: TcpOptions): void {
   tcb.backoff = 0;
   tcb.error = 0;
   if (tcb.busy != 0) busyOf(tcb).maxSndWnd = tcb.sndWnd;
+  rcvMssBegin(tcb);
   timerStop(tcb);
   setState(tcb, State.ESTABLISHED);
   post(tcb, EVENT_CONNECTED | EVENT_WRITABLE);

@@ -18,7 +18,7 @@ import { congestionInit } from "./congestion/controller";
 import { demuxInsert, demuxRemove } from "./demux";
 import { postListener, postWaiting } from "./events";
 import { tsOffsetFor } from "./isn";
-import { advertisedMss, isIpv6, mssUpdate } from "./options";
+import { advertisedMss, isIpv6, mssUpdate, rcvMssBegin } from "./options";
 import {
   Endpoint, LISTENER_BYTES, Listener, RecordKind, SR_SACK, SR_TIMESTAMPS, SR_WSCALE, SynRequest,
   TF_HASHED, TF_INHERITED, TF_IN_ACCEPT, TF_IPV6, TF_PASSIVE, TF_SACK_OK, TF_TS_OK, TF_WSCALE_OK,
@@ -209,6 +209,7 @@ export function synRequestPromote(request: SynRequest): usize {
   tcb.pmtu = <u16>min<u32>(ipMtu(tcb.localAddress), 65535);
   tcb.peerMss = request.peerMss;
   mssUpdate(tcb);
+  rcvMssBegin(tcb);
   tcb.sndUna = request.iss + 1;
   tcb.sndNxt = request.iss + 1;
   tcb.rcvNxt = request.irs + 1;

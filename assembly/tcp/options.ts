@@ -85,5 +85,9 @@ export function mssUpdate(tcb: Tcb): void {
   const optionBytes: u32 = tcb.flags & TF_TS_OK ? 12 : 0;
   const mss = min<u32>(tcb.peerMss, path) - optionBytes;
   tcb.sndMss = <u16>mss;
-  if (tcb.rcvMss == 0) tcb.rcvMss = <u16>min<u32>(mss, 536);
+}
+
+/** Established: until the peer's segments show their size (Linux: tcp_initialize_rcv_mss). */
+export function rcvMssBegin(tcb: Tcb): void {
+  if (tcb.rcvMss == 0) tcb.rcvMss = <u16>min<u32>(tcb.sndMss, 536);
 }

@@ -55,7 +55,10 @@ export function tcpOutput(tcb: Tcb): OutputVerdict {
   if (state == State.CLOSE) return OutputVerdict.Done;
   if (state == State.SYN_SENT || state == State.SYN_RECV) {
     if ((tcb.flags & TF_ACK_NOW) == 0) return OutputVerdict.Done;
-    return synSend(tcb, -1) ? OutputVerdict.Done : OutputVerdict.Full;
+    // In SYN-RECEIVED a challenge ACK: the SYN-ACK has left already or is the timer's.
+    const done = state == State.SYN_SENT ? synSend(tcb, -1)
+      : segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) != SEND_DEFERRED;
+    return done ? OutputVerdict.Done : OutputVerdict.Full;
   }
   let verdict = OutputVerdict.Done;
   const fin = tcb.flags & (TF_FIN_QUEUED | TF_FIN_SENT);

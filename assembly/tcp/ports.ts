@@ -6,8 +6,11 @@ import { Config } from "../abi";
 import { config } from "../config";
 import { demuxFind, demuxFirstOnPort, demuxNextOnPort } from "./demux";
 import { portOffsetFor, random32 } from "./isn";
+import { MAPPED_WORD } from "../ip/packet";
+import { addressEntry } from "../ip/route";
 import {
-  Endpoint, LF_REUSEADDR, LOCAL_ANY, RecordKind, TF_REUSEADDR, Tcb, TimeWait,
+  Endpoint, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind, TF_REUSEADDR,
+  TF_V6ONLY, Tcb, TimeWait,
 } from "./records";
 import { system } from "../memory";
 import { timeWaitReusable } from "./time-wait";
@@ -15,14 +18,34 @@ import { timeWaitReusable } from "./time-wait";
 /** Steps of one search: beyond it the range is as good as full (EADDRNOTAVAIL). */
 const SEARCH_MAX: u32 = 65536;
 
-/** May localAddress:port be bound? `reuse`: SO_REUSEADDR of the asker. Linux's rules. */
-export function portFree(localAddress: u32, port: u32, reuse: bool): bool {
+/** Families that an address takes a port of: bit 0 IPv4, bit 1 IPv6. */
+function familiesOf(localAddress: u32, v4Only: bool, v6Only: bool): u32 {
+  if (localAddress != LOCAL_ANY) return addressEntry(localAddress).w2 == MAPPED_WORD ? 1 : 2;
+  if (v4Only) return 1;
+  return v6Only ? 2 : 3;
+}
+
+/** The same for a listener or a bound socket that stands in the table. */
+function familiesHeld(e: Endpoint): u32 {
+  if (e.kind != RecordKind.Listener) {
+    return familiesOf(e.localAddress, false, (changetype<Tcb>(e).flags & TF_V6ONLY) != 0);
+  }
+  const flags = changetype<Listener>(e).flags;
+  return familiesOf(e.localAddress, (flags & LF_V4ONLY) != 0, (flags & LF_V6ONLY) != 0);
+}
+
+/**
+ * May localAddress:port be bound? `reuse`: SO_REUSEADDR of the asker; of LF_* bits those of the
+ * family count. Linux's rules: 0.0.0.0 and an IPv6-only [::] do not meet.
+ */
+export function portFree(localAddress: u32, port: u32, reuse: bool, bits: u32): bool {
+  const wanted = familiesOf(localAddress, (bits & LF_V4ONLY) != 0, (bits & LF_V6ONLY) != 0);
   let record = demuxFirstOnPort(port);
   while (record != 0) {
     const e = changetype<Endpoint>(record);
     const overlaps =
       localAddress == LOCAL_ANY || e.localAddress == LOCAL_ANY || e.localAddress == localAddress;
-    if (overlaps && !(reuse && sharesAddress(e))) return false;
+    if (overlaps && (familiesHeld(e) & wanted) != 0 && !(reuse && sharesAddress(e))) return false;
     record = demuxNextOnPort(e);
   }
   return true;
@@ -36,7 +59,7 @@ function sharesAddress(e: Endpoint): bool {
 
 /** A listener's check: bound sockets with SO_REUSEADDR do not stand in its way. */
 export function portListenable(localAddress: u32, port: u32, flags: u32): bool {
-  return portFree(localAddress, port, (flags & LF_REUSEADDR) != 0);
+  return portFree(localAddress, port, (flags & LF_REUSEADDR) != 0, flags);
 }
 
 /** A free port for bind(0) or listen(0); 0: none. */
@@ -46,7 +69,7 @@ export function portEphemeral(localAddress: u32): u32 {
   const start = random32() % range;
   for (let i: u32 = 0; i < range && i < SEARCH_MAX; i++) {
     const port = low + ((start + i) % range);
-    if (portFree(localAddress, port, false)) return port;
+    if (portFree(localAddress, port, false, 0)) return port;
   }
   return 0;
 }

@@ -36,7 +36,7 @@ import { mayHold } from "./pressure";
 import {
   Endpoint, LF_EVENT_LISTED, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind,
   TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IPV6, TF_LINGER,
-  TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND, TF_WANT_WRITE, Tcb,
+  TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND, TF_V6ONLY, TF_WANT_WRITE, Tcb,
   TimeWait,
 } from "./records";
 import { abortConnection } from "./reset";
@@ -146,7 +146,8 @@ export function userBind(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: u32
   if (local < 0) return local;
   const reuse = (tcb.flags & TF_REUSEADDR) != 0;
   const chosen = port != 0 ? port : portEphemeral(local);
-  if (chosen == 0 || !portFree(local, chosen, reuse)) return -Errno.EADDRINUSE;
+  const bits: u32 = tcb.flags & TF_V6ONLY ? LF_V6ONLY : 0;
+  if (chosen == 0 || !portFree(local, chosen, reuse, bits)) return -Errno.EADDRINUSE;
   tcb.localAddress = <u16>local;
   tcb.localPort = <u16>chosen;
   tcb.remotePort = 0;
