@@ -25,6 +25,11 @@ function makeArena(bytes: number, minShift: number, room = 65536): Arena {
   const core = makeCore(module, Math.ceil((base + bytes + metaBytes) / 65536));
   const metaAt = base + ((bytes + 3) & ~3);
   core.u8.fill(0xa5, metaAt, metaAt + metaBytes); // boot may find anything there
+  // Behind the metadata: what would pass for a free neighbour of the last block.
+  const whole = (bytes >>> minShift) << minShift;
+  const lowest = 31 - Math.clz32(whole & -whole);
+  const beyond = metaAt + (bytes >>> minShift) * 4;
+  core.u32[beyond >> 2] = (1 << 30) | ((Math.min(16, lowest) - 7) << 26);
   core.call('arenaInit', base, bytes, minShift, metaAt);
   const at = core.call('arena') >> 2;
   return {
@@ -470,8 +475,9 @@ test('stream · a drained gigabyte window · its table shrinks with it', () => {
   assert.equal(a.call('streamWrite', FREE, s.head + 2 ** 30 - 1000, FREE + 4096, 2000), 1000);
   assert.ok(s.arenaBytes > s.held + 8 * KIB); // 2,048 leaves' addresses
   a.call('streamTruncate', FREE, s.tail);
-  s.consume(10 * 65536);
-  assert.ok(s.arenaBytes <= s.held + 2 * 4 * KIB + s.held / 32 + 4 * 512, `${s.arenaBytes}`);
+  s.consume(19 * 65536);
+  const granules = (Math.ceil(s.tail / 4096) - Math.floor(s.head / 4096)) * 4096;
+  assert.ok(s.arenaBytes <= granules + 3 * 512, `${s.arenaBytes}`); // top and two leaves
   a.call('streamRelease', FREE);
   assertAllFree(a);
 });
@@ -506,6 +512,15 @@ test('stream · filled to its limit by small writes · no memory for what may ne
   assert.equal(a.call('streamReserve', FREE, 1000), 0);
   const granules = Math.ceil(limit / 4096) * 4096;
   assert.ok(s.arenaBytes <= granules + 512 + 512 * Math.ceil(limit / 524288 + 1));
+});
+
+test('stream · much reserved and little committed · the rest goes back', () => {
+  const a = makeArena(MIB, 9, 128 * KIB);
+  const s = new Level(a, FREE, 0, MIB);
+  assert.equal(a.call('streamReserve', FREE, 65536), 65536);
+  assert.ok(s.arenaBytes >= 65536);
+  a.call('streamCommit', FREE, 1);
+  assert.ok(s.arenaBytes <= 4096 + 512);
 });
 
 test('stream · peeked, then consumed, then grown · small granules until then, large after', () => {
