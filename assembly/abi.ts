@@ -463,7 +463,7 @@ export const TRACE_HEADER_BYTES: u32 = 16;
 export const TRACE_BYTES: u32 = 32;
 export enum Trace {
   None,
-  StateChange, // a old, b new
+  StateChange, // a old, b new; index: of the record in its own pool, the ports tell connections
   Retransmit, // a seq, b bytes, c why (TraceRetransmit)
   Drop, // a Counter, b bytes
   CongestionState, // a old, b new, c cwnd

@@ -5,7 +5,7 @@
  */
 import { Fault } from "./abi";
 import { invariant } from "./core/invariant";
-import { wheelExpire, wheelNext } from "./core/timer-wheel";
+import { WHEEL_STEP, wheelExpire, wheelNext } from "./core/timer-wheel";
 import { linkAt } from "./link/link";
 import { linkInput } from "./link/input";
 import { linkPoll, txRoom } from "./link/output";
@@ -23,18 +23,12 @@ export const FOREVER: u32 = 0xffffffff;
 
 export function pollAll(now: u64, budget: u32): u32 {
   const s = system();
-  if (now > s.nowUs) {
-    s.nowUs = now; // never back (law 3): a host's clock that jumps back stands still here
-    s.now32 = <u32>now;
-    s.nowTick = <u32>(now >> 6);
-    s.nowMs = <u32>(now / 1000);
-    s.nowS = <u32>(now / 1_000_000);
-  }
+  const late = advance(now);
   s.pollCount++;
   for (let i: u32 = 0; i < s.linkCount; i++) linkPoll(linkAt(i));
   pressureUpdate();
   const work = max<u32>(budget, 1);
-  let more = false;
+  let more = late;
   for (let i: u32 = 0; i < s.linkCount; i++) {
     if (linkInput(linkAt(i), work) >= work) more = true;
   }
@@ -43,6 +37,25 @@ export function pollAll(now: u64, budget: u32): u32 {
   if (more) return 0;
   const ticks = wheelNext(s.nowTick);
   return ticks == FOREVER ? FOREVER : <u32>min<u64>(<u64>ticks << 6, FOREVER - 1);
+}
+
+/**
+ * The clock moves on: never back (law 3), and at most the wheel's step, 19 hours, so that a host
+ * that slept for weeks is caught up in a few polls. True: it is not there yet.
+ */
+function advance(now: u64): bool {
+  const s = system();
+  if (now <= s.nowUs) return false;
+  const step = <u64>WHEEL_STEP << 6;
+  // The first poll starts the clock: nothing was armed before it.
+  const late = s.pollCount != 0 && now - s.nowUs > step;
+  const to = late ? s.nowUs + step : now;
+  s.nowUs = to;
+  s.now32 = <u32>to;
+  s.nowTick = <u32>(to >> 6);
+  s.nowMs = <u32>(to / 1000);
+  s.nowS = <u32>(to / 1_000_000);
+  return late;
 }
 
 /** Due records, at most `budget`; true: there may be more. */

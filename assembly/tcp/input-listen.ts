@@ -2,9 +2,11 @@
  * SEGMENT ARRIVES in LISTEN: RFC 9293 §3.10.7.2. A SYN becomes a half-open record and a SYN-ACK.
  * Called by tcp/input.ts with the listener that demux found.
  */
-import { Config, Counter, State } from "../abi";
+import { Config, Counter, State, Trace } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";
+import { PoolId, poolIndex } from "../core/pool";
+import { trace } from "../core/trace";
 import { demuxInsert } from "./demux";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { TcpOptions } from "../wire/tcp-options";
@@ -51,6 +53,9 @@ export function inputListen(
   fill(request, listener, key, a, o);
   request.iss = isn != 0 ? isn : isnFor(key);
   demuxInsert(changetype<Endpoint>(record));
+  const ports = (<u32>key.localPort << 16) | <u32>key.remotePort;
+  const index = poolIndex(PoolId.SynRequest, record);
+  trace(Trace.StateChange, index, ports, State.LISTEN, State.SYN_RECV, 0);
   synAckSend(request);
 }
 

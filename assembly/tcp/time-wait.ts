@@ -6,7 +6,7 @@
 import { Config, Counter, Errno, State, Trace } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";
-import { PoolId, poolGive, poolTake } from "../core/pool";
+import { PoolId, poolGive, poolIndex, poolTake } from "../core/pool";
 import { seqGt, seqLt } from "../core/seq";
 import { wheelArm, wheelCancel } from "../core/timer-wheel";
 import { trace } from "../core/trace";
@@ -39,6 +39,7 @@ export function timeWaitEnter(tcb: Tcb): void {
   const record = full ? 0 : poolTake(PoolId.TimeWait);
   if (record == 0) {
     count(Counter.TcpExtTCPTimeWaitOverflow);
+    tcb.state = <u8>State.TIME_WAIT;
     tcbClosed(tcb, Errno.OK, 0);
     return;
   }
@@ -60,6 +61,7 @@ export function timeWaitEnter(tcb: Tcb): void {
   tw.tsRecent = tcb.tsRecent;
   tw.tsRecentAge = tcb.tsRecentAge;
   tw.tsOffset = tcb.tsOffset;
+  tcb.state = <u8>State.CLOSE; // of the record; the connection's state went over with the trace above
   tcbClosed(tcb, Errno.OK, 0);
   s.timeWaitCount++;
   count(Counter.TcpExtTW);
@@ -70,6 +72,9 @@ export function timeWaitEnter(tcb: Tcb): void {
 export function timeWaitEnd(tw: TimeWait): void {
   wheelCancel(changetype<usize>(tw));
   demuxRemove(changetype<Endpoint>(tw));
+  const ports = (<u32>tw.localPort << 16) | <u32>tw.remotePort;
+  const index = poolIndex(PoolId.TimeWait, changetype<usize>(tw));
+  trace(Trace.StateChange, index, ports, State.TIME_WAIT, State.CLOSE, 0);
   tw.kind = <u8>RecordKind.Free;
   system().timeWaitCount--;
   poolGive(PoolId.TimeWait, changetype<usize>(tw));
