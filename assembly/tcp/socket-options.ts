@@ -11,12 +11,11 @@ import { congestionKnown } from "./congestion/controller";
 import {
   Extra, LF_REUSEADDR, LF_V6ONLY, Listener, TF_CORK, TF_KEEPALIVE, TF_LINGER, TF_NODELAY,
   TF_NO_SOFT_ERRORS, TF_QUICKACK, TF_RCVBUF_LOCK, TF_REUSEADDR, TF_SNDBUF_LOCK, TF_URGENT_RECV,
-  TF_V6ONLY, TF_PINGPONG, Tcb, TF_DELACK,
+  TF_V6ONLY, TF_PINGPONG, Tcb, TF_DELACK, TimerKind,
 } from "./records";
 import { OF_FORCE } from "./output";
 import { busyOf, extraOf, extraTake, outputList } from "./tcb";
 import { ackNow } from "./text";
-import { timersRefresh } from "./timers";
 import { sendRoom } from "./user";
 import { receiveBufferOf } from "./window";
 
@@ -95,7 +94,7 @@ function tos(tcb: Tcb, value: u32): i32 {
 function bitSet(tcb: Tcb, option: Option, bit: u32, value: u32): i32 {
   if (option == Option.SO_KEEPALIVE && value != 0 && !extraTake(tcb)) return -Errno.ENOBUFS;
   tcb.flags = flag(tcb.flags, bit, value);
-  if (option == Option.SO_KEEPALIVE) timersRefresh(tcb);
+  if (option == Option.SO_KEEPALIVE) keepAliveChanged(tcb);
   if (option == Option.TCP_QUICKACK && value != 0) {
     tcb.flags &= ~TF_PINGPONG;
     if (tcb.flags & TF_DELACK) ackNow(tcb);
@@ -106,6 +105,12 @@ function bitSet(tcb: Tcb, option: Option, bit: u32, value: u32): i32 {
     outputList(tcb);
   }
   return 0;
+}
+
+/** The next poll arms the timer anew, by a clock that is right. */
+function keepAliveChanged(tcb: Tcb): void {
+  if (tcb.timerKind == TimerKind.KeepAlive) tcb.timerKind = <u8>TimerKind.None;
+  outputList(tcb);
 }
 
 /** Options that need the Extra record. */
@@ -149,7 +154,7 @@ function keepAliveSet(tcb: Tcb, extra: Extra, option: Option, value: u32): i32 {
   else if (option == Option.TCP_KEEPCNT) extra.keepCnt = <u8>value;
   else if (option == Option.TCP_SYNCNT) extra.synCnt = <u8>value;
   else extra.linger2S = <u16>value;
-  if (tcb.flags & TF_KEEPALIVE) timersRefresh(tcb);
+  if (tcb.flags & TF_KEEPALIVE) keepAliveChanged(tcb);
   return 0;
 }
 

@@ -1,7 +1,8 @@
 /**
  * The user calls of RFC 9293 §3.9.1: OPEN, LISTEN, SEND, RECEIVE, CLOSE, ABORT, in sockets' words.
  * Called through index.ts by hosts: every handle and number is checked, a wrong one is an error and
- * never a trap. Nothing is sent here: a call lists the connection for tcp/output.ts.
+ * never a trap. Nothing is sent and no timer armed here, because the clock stands still between two
+ * polls: a call lists the connection, and tcp/output.ts does it in the next poll.
  */
 import {
   Config, Errno, MSG_MORE, MSG_OOB, RESULT_AT, SHUT_RD, SHUT_RDWR, SHUT_WR, State, Counter,
@@ -45,7 +46,6 @@ import {
 } from "./tcb";
 import { ackNow } from "./text";
 import { timeWaitEnd, timeWaitNextIsn } from "./time-wait";
-import { timersRefresh } from "./timers";
 import { windowGrow, windowUpdateDue } from "./window";
 
 // ---- Handles
@@ -338,7 +338,7 @@ export function userRecvConsume(tcb: Tcb, length: u32): i32 {
   if (tcb.state == State.CLOSE) return length;
   windowGrow(tcb, busy);
   if ((tcb.flags & TF_FIN_RCVD) == 0 && windowUpdateDue(tcb)) ackNow(tcb);
-  timersRefresh(tcb);
+  if (tcb.timerKind == TimerKind.None) outputList(tcb);
   return length;
 }
 
@@ -391,7 +391,7 @@ export function userClose(tcb: Tcb): i32 {
     abortConnection(tcb, Errno.OK);
   } else {
     finQueue(tcb);
-    timersRefresh(tcb);
+    outputList(tcb);
   }
   return 0;
 }
