@@ -38,7 +38,7 @@ import {
   Endpoint, LF_EVENT_LISTED, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind,
   TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IPV6, TF_LINGER,
   TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND, TF_V6ONLY, TF_WANT_WRITE, Tcb,
-  TimeWait,
+  TimeWait, TimerKind,
 } from "./records";
 import { abortConnection } from "./reset";
 import {
