@@ -15,8 +15,8 @@ import { Range } from "./busy";
 import { TF_SACK_OK, Tcb } from "./records";
 import { challengeAck } from "./reset";
 import { busyOf } from "./tcb";
-import { ackNow } from "./text";
-import { pawsReject } from "./timestamps";
+import { ackNow, duplicate } from "./text";
+import { Paws, pawsVerdict } from "./timestamps";
 import { receiveWindow } from "./window";
 
 export const enum Acceptance {
@@ -26,8 +26,10 @@ export const enum Acceptance {
 }
 
 export function acceptance(tcb: Tcb, a: Arrival, o: TcpOptions): Acceptance {
-  if (pawsReject(tcb, a, o)) {
-    outOfWindowAck(tcb, a, Counter.TcpExtTCPACKSkippedPAWS);
+  const paws = pawsVerdict(tcb, a, o);
+  if (paws != Paws.Pass) {
+    if (paws == Paws.Reject) outOfWindowAck(tcb, a, Counter.TcpExtTCPACKSkippedPAWS);
+    else if (paws == Paws.Challenge) synChallenge(tcb);
     return Acceptance.Drop;
   }
   if (!sequenceAcceptable(tcb, a)) {
@@ -96,6 +98,7 @@ function outOfWindowAck(tcb: Tcb, a: Arrival, skipped: Counter): void {
     }
     tcb.challengeAt = now == 0 ? 1 : <u8>now;
   }
-  if (a.length != 0 && seqLt(a.seq, tcb.rcvNxt)) count(Counter.TcpExtDelayedACKLost);
-  ackNow(tcb);
+  const end = a.seq + a.length + (a.flags & TCP_FIN ? 1 : 0);
+  if (end != a.seq && seqLt(a.seq, tcb.rcvNxt)) duplicate(tcb, a.seq, end);
+  else ackNow(tcb);
 }

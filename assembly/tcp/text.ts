@@ -184,7 +184,7 @@ export function pruneOutOfOrder(tcb: Tcb): void {
 }
 
 /** All of it came before: the peer did not get our ACK. */
-function duplicate(tcb: Tcb, seq: u32, end: u32): void {
+export function duplicate(tcb: Tcb, seq: u32, end: u32): void {
   count(Counter.TcpExtDelayedACKLost);
   noteDsack(tcb, seq, end);
   ackNow(tcb);

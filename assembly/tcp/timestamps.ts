@@ -7,15 +7,16 @@ import { Counter } from "../abi";
 import { count } from "../core/counters";
 import { seqLe, seqLt } from "../core/seq";
 import { system } from "../memory";
-import { TCP_RST } from "../wire/tcp";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { TF_TS_OK, Tcb } from "./records";
+import { rtoUs } from "./rtt";
 
 /** RFC 7323 §5.5: a tsRecent older than 24 days says nothing any more. */
 const PAWS_24_DAYS_S: u32 = 24 * 86400;
 /** Linux's TCP_PAWS_WINDOW: reordering by one tick of the peer's clock is no sign of age. */
-const PAWS_WINDOW: u32 = 1;
+const PAWS_WINDOW: i32 = 1;
 
 /** TSval of a segment that leaves now. */
 // @ts-ignore: decorator
@@ -24,27 +25,58 @@ export function tsNow(offset: u32): u32 {
   return system().nowMs + offset;
 }
 
-/** Is tsVal older than what we have seen, and what we have seen fresh enough to say so? */
+/**
+ * Is tsVal older than what we have seen, and what we have seen fresh enough to say so? A tsRecent of
+ * 0 says nothing: there are stacks whose SYN alone has it (Linux: tcp_paws_check).
+ */
 export function pawsOld(tsRecent: u32, tsRecentAge: u32, tsVal: u32): bool {
-  if (i32(tsRecent - tsVal) <= <i32>PAWS_WINDOW) return false;
+  return olderBy(tsRecent, tsRecentAge, tsVal, PAWS_WINDOW);
+}
+
+function olderBy(tsRecent: u32, tsRecentAge: u32, tsVal: u32, tolerance: i32): bool {
+  if (tsRecent == 0 || i32(tsRecent - tsVal) <= tolerance) return false;
   return system().nowS - tsRecentAge < PAWS_24_DAYS_S;
 }
 
+export const enum Paws {
+  Pass = 0,
+  /** Drop it and send an ACK. */
+  Reject = 1,
+  /** An old duplicate ACK: common, and no answer is due. */
+  OldAck = 2,
+  /** A SYN: challenge it. */
+  Challenge = 3,
+}
+
 //= rfc7323 5.3
-/** R1: an old duplicate by its timestamp; RST is exempt. */
-export function pawsReject(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
-  if ((tcb.flags & TF_TS_OK) == 0 || (o.present & OPT_TIMESTAMPS) == 0) return false;
-  if (!pawsOld(tcb.tsRecent, tcb.tsRecentAge, o.tsVal)) return false;
-  if (a.flags & TCP_RST) return false;
+/** R1: an old duplicate by its timestamp; RST is exempt. Linux's tcp_validate_incoming. */
+export function pawsVerdict(tcb: Tcb, a: Arrival, o: TcpOptions): Paws {
+  if ((tcb.flags & TF_TS_OK) == 0 || (o.present & OPT_TIMESTAMPS) == 0) return Paws.Pass;
+  if (!pawsOld(tcb.tsRecent, tcb.tsRecentAge, o.tsVal)) return Paws.Pass;
+  if (a.flags & TCP_RST) return Paws.Pass;
+  const pure = a.length == 0 && (a.flags & (TCP_ACK | TCP_SYN | TCP_FIN)) == TCP_ACK;
+  if (pure && a.seq == tcb.rcvNxt && disorderedAck(tcb, a, o)) return Paws.Pass;
+  if (a.flags & TCP_SYN) return Paws.Challenge;
+  if (pure && seqLt(a.seq, tcb.rcvNxt)) {
+    count(Counter.TcpExtPAWSOldAck);
+    return Paws.OldAck;
+  }
   count(Counter.TcpExtPAWSEstab);
-  return true;
+  return Paws.Reject;
+}
+
+/** A duplicate ACK that the network overtook a little: it must count, or fast retransmit starves. */
+function disorderedAck(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
+  if (a.ack != tcb.sndUna || a.window << (<u32>tcb.wscale & 15) != tcb.sndWnd) return false;
+  const replayMs = <u32>(<u64>rtoUs(tcb) * 12 / 10_000); // Linux: tcp_tsval_replay, 1.2 RTO
+  return tcb.tsRecent - o.tsVal <= replayMs;
 }
 
 //= rfc7323 4.3
 /** (2): echo the timestamp of the segment that covers Last.ACK.sent, never an older one. */
 export function tsRecentUpdate(tcb: Tcb, a: Arrival, o: TcpOptions): void {
   if ((tcb.flags & TF_TS_OK) == 0 || (o.present & OPT_TIMESTAMPS) == 0) return;
-  if (!seqLe(a.seq, tcb.rcvWup) || seqLt(o.tsVal, tcb.tsRecent)) return;
+  if (!seqLe(a.seq, tcb.rcvWup) || olderBy(tcb.tsRecent, tcb.tsRecentAge, o.tsVal, 0)) return;
   tcb.tsRecent = o.tsVal;
   tcb.tsRecentAge = system().nowS;
 }
