@@ -20,21 +20,16 @@ import { connectionTimer } from "./tcp/timers";
 
 /** µs to wait for nothing: only a frame or a call can bring work. */
 export const FOREVER: u32 = 0xffffffff;
+/** Longest step of the clock while timers run, µs: 2³⁰ ticks, 19 hours. */
+const CLOCK_STEP_US: u64 = 1 << 36;
 
 export function pollAll(now: u64, budget: u32): u32 {
   const s = system();
-  if (now > s.nowUs) {
-    s.nowUs = now; // never back (law 3): a host's clock that jumps back stands still here
-    s.now32 = <u32>now;
-    s.nowTick = <u32>(now >> 6);
-    s.nowMs = <u32>(now / 1000);
-    s.nowS = <u32>(now / 1_000_000);
-  }
+  let more = clock(now);
   s.pollCount++;
   for (let i: u32 = 0; i < s.linkCount; i++) linkPoll(linkAt(i));
   pressureUpdate();
   const work = max<u32>(budget, 1);
-  let more = false;
   for (let i: u32 = 0; i < s.linkCount; i++) {
     if (linkInput(linkAt(i), work) >= work) more = true;
   }
@@ -43,6 +38,24 @@ export function pollAll(now: u64, budget: u32): u32 {
   if (more) return 0;
   const ticks = wheelNext(s.nowTick);
   return ticks == FOREVER ? FOREVER : <u32>min<u64>(<u64>ticks << 6, FOREVER - 1);
+}
+
+/**
+ * Moves the clock; never back (law 3): a host's clock that jumps back stands still here. While timers
+ * run it moves half of what deadlines can tell apart at most, or a machine that slept for two days,
+ * or whose clock was far from 0 at boot, would find them in the future. true: there is more to go.
+ */
+function clock(now: u64): bool {
+  const s = system();
+  if (now <= s.nowUs) return false;
+  const step = now - s.nowUs > CLOCK_STEP_US && wheelNext(s.nowTick) != FOREVER;
+  const to = step ? s.nowUs + CLOCK_STEP_US : now;
+  s.nowUs = to;
+  s.now32 = <u32>to;
+  s.nowTick = <u32>(to >> 6);
+  s.nowMs = <u32>(to / 1000);
+  s.nowS = <u32>(to / 1_000_000);
+  return step;
 }
 
 /** Due records, at most `budget`; true: there may be more. */
