@@ -5,7 +5,7 @@
  */
 import { Fault } from "./abi";
 import { invariant } from "./core/invariant";
-import { WHEEL_STEP, wheelExpire, wheelNext } from "./core/timer-wheel";
+import { wheelExpire, wheelNext } from "./core/timer-wheel";
 import { linkAt } from "./link/link";
 import { linkInput } from "./link/input";
 import { linkPoll, txRoom } from "./link/output";
@@ -20,15 +20,16 @@ import { connectionTimer } from "./tcp/timers";
 
 /** µs to wait for nothing: only a frame or a call can bring work. */
 export const FOREVER: u32 = 0xffffffff;
+/** Longest step of the clock while timers run, µs: 2³⁰ ticks, 19 hours. */
+const CLOCK_STEP_US: u64 = 1 << 36;
 
 export function pollAll(now: u64, budget: u32): u32 {
   const s = system();
-  const late = advance(now);
+  let more = clock(now);
   s.pollCount++;
   for (let i: u32 = 0; i < s.linkCount; i++) linkPoll(linkAt(i));
   pressureUpdate();
   const work = max<u32>(budget, 1);
-  let more = late;
   for (let i: u32 = 0; i < s.linkCount; i++) {
     if (linkInput(linkAt(i), work) >= work) more = true;
   }
@@ -40,22 +41,21 @@ export function pollAll(now: u64, budget: u32): u32 {
 }
 
 /**
- * The clock moves on: never back (law 3), and at most the wheel's step, 19 hours, so that a host
- * that slept for weeks is caught up in a few polls. True: it is not there yet.
+ * Moves the clock; never back (law 3): a clock that jumps back stands still here. While timers
+ * run it moves half of what deadlines can tell apart at most, or a machine that slept for two days,
+ * or whose clock was far from 0 at boot, would find them in the future. true: there is more to go.
  */
-function advance(now: u64): bool {
+function clock(now: u64): bool {
   const s = system();
   if (now <= s.nowUs) return false;
-  const step = <u64>WHEEL_STEP << 6;
-  // The first poll starts the clock: nothing was armed before it.
-  const late = s.pollCount != 0 && now - s.nowUs > step;
-  const to = late ? s.nowUs + step : now;
+  const step = now - s.nowUs > CLOCK_STEP_US && wheelNext(s.nowTick) != FOREVER;
+  const to = step ? s.nowUs + CLOCK_STEP_US : now;
   s.nowUs = to;
   s.now32 = <u32>to;
   s.nowTick = <u32>(to >> 6);
   s.nowMs = <u32>(to / 1000);
   s.nowS = <u32>(to / 1_000_000);
-  return late;
+  return step;
 }
 
 /** Due records, at most `budget`; true: there may be more. */

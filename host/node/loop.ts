@@ -63,6 +63,8 @@ export class NodeLoop implements Driver {
     this.links = links;
     this.dispatcher = new Dispatcher(engine);
     this.#onError = onError;
+    // Calls made before the first poll would happen at time 0.
+    engine.poll(this.clock.nowUs(), BUDGET);
     for (const link of links) {
       const id = engine.linkAdd(link.flags, link.mtu);
       const ring = engine.linkRing(id);

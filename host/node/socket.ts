@@ -69,6 +69,7 @@ export class StackSocket extends Duplex implements Handler {
   #ended = false;
   #referenced = true;
   #reset = false;
+  #readErrno = 0;
   #target: ErrorPlace = {};
   #local: EndpointRecord | undefined;
   #remote: EndpointRecord | undefined;
@@ -121,14 +122,13 @@ export class StackSocket extends Duplex implements Handler {
 
   #pendingError(syscall: string): Error {
     const handle = this.#handle;
-    let errno: number = Errno.ECONNRESET;
-    try {
-      if (handle !== undefined) errno = this.#driver.engine.getOption(handle, Option.SO_ERROR);
-    } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
+    let errno = this.#readErrno;
+    if (errno === 0 && handle !== undefined) {
+      const { index, generation } = handle;
+      errno = this.#driver.engine.calls.tcpGetOption(index, generation, Option.SO_ERROR);
     }
-    // Read before us, or an end without a name: a reset is what it looks like.
-    return socketError(errno === 0 ? Errno.ECONNRESET : errno, syscall, this.#target);
+    // An end without a name: a reset is what it looks like.
+    return socketError(errno > 0 ? errno : Errno.ECONNRESET, syscall, this.#target);
   }
 
   #failed(): void {
@@ -165,7 +165,10 @@ export class StackSocket extends Duplex implements Handler {
       const own = this.#onread?.buffer;
       const buffer = own ?? Buffer.allocUnsafeSlow(Math.min(Math.max(waiting, 1), READ_MAX));
       const got = engine.read(handle, buffer, 0, buffer.length);
-      if (got < 0) return;
+      if (got < 0) {
+        this.#noteError(got);
+        return;
+      }
       if (got === 0) {
         this.#endOfStream();
         return;
@@ -185,6 +188,11 @@ export class StackSocket extends Duplex implements Handler {
       const chunk = length === buffer.length ? buffer : buffer.subarray(0, length);
       if (!this.push(chunk)) this.#wantRead = false;
     }
+  }
+
+  /** A read takes the error away from SO_ERROR, as on Linux; the event that says so follows. */
+  #noteError(result: number): void {
+    if (result !== -Errno.EAGAIN) this.#readErrno = -result;
   }
 
   #endOfStream(): void {
@@ -207,6 +215,8 @@ export class StackSocket extends Duplex implements Handler {
     } else if (dropped === 0) {
       this.#endOfStream();
       this.resume();
+    } else {
+      this.#noteError(dropped);
     }
   }
 

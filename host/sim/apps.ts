@@ -50,6 +50,7 @@ export class End implements Handler {
   wrongAt = -1;
   #finished = false;
   #closed = false;
+  #readError = 0;
   readonly #scratch = new Uint8Array(16_384);
 
   constructor(
@@ -67,7 +68,8 @@ export class End implements Handler {
     if ((mask & EVENT_CONNECTED) !== 0) this.established();
     if ((mask & (EVENT_READABLE | EVENT_PEER_FIN | EVENT_ERROR | EVENT_CLOSED)) !== 0) this.#read();
     if ((mask & (EVENT_ERROR | EVENT_CLOSED)) !== 0 && this.state === 'open') {
-      const error = this.host.engine.getOption(this.handle, Option.SO_ERROR);
+      // A read takes the error away from SO_ERROR, as on Linux.
+      const error = this.#readError || this.host.engine.getOption(this.handle, Option.SO_ERROR);
       // Closed without an error is a close that both sides agreed on; #read() will have seen it.
       if (error !== 0 || !this.peerFinished || !this.#finished) this.fail(error);
     }
@@ -102,7 +104,7 @@ export class End implements Handler {
   }
 
   #sendFailed(result: number): void {
-    // The error event says why; EPIPE only says that it is too late.
+    // EPIPE only says that it is too late; the error event, which comes, says why.
     if (result !== -Errno.EPIPE) this.fail(-result);
   }
 
@@ -118,7 +120,10 @@ export class End implements Handler {
         this.#send();
         return;
       }
-      if (got < 0) return;
+      if (got < 0) {
+        if (got !== -Errno.EAGAIN) this.#readError = -got;
+        return;
+      }
       if (receiveSeed !== undefined && this.wrongAt < 0) {
         const wrong = patternDiffers(receiveSeed, this.received, this.#scratch.subarray(0, got));
         if (wrong >= 0) this.wrongAt = this.received + wrong;

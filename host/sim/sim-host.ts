@@ -32,6 +32,8 @@ export class SimHost extends Actor {
   ) {
     super();
     this.dispatcher = new Dispatcher(engine);
+    // Calls made before the first poll would happen at time 0.
+    engine.poll(clock.nowUs, BUDGET);
   }
 
   /** The engine was called, or something arrived: it shall work at this instant. */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Option } from '../../assembly/abi.js';
-import { connect, delay, End, Server, SimHost, Simulation, type EndOptions } from
+import { blackhole, connect, delay, End, Server, SimHost, Simulation, type EndOptions } from
   '../../host/sim/index.js';
 import { patternAt } from '../../host/sim/pattern.js';
 import { engine } from './module.js';
@@ -124,3 +124,47 @@ test('sleep for an hour · in mid-transfer, then the rest arrives', () => {
   assert.deepEqual([client.state, server.ends[0]?.received], ['done', 3e6]);
   assert.equal(server.ends[0]?.wrongAt, -1);
 });
+
+for (const hours of [20, 50, 90, 24 * 400]) {
+  test(`sleep for ${hours} hours · in mid-transfer, then both ends learn of the failure`, () => {
+    const simulation = new Simulation({ module: engine, seed: 6 });
+    const hosts: [SimHost, SimHost] = [simulation.host('a'), simulation.host('b')];
+    const link = simulation.link(...hosts, { elements: [delay(20_000)] });
+    const server = new Server(hosts[1], 80, () => ({
+      receiveSeed: 1, sendBytes: 3e6, sendSeed: 2,
+    }));
+    const to = link.addresses[1][0];
+    assert.ok(to !== undefined);
+    const client = connect(hosts[0], to, 80, { sendBytes: 3e6, sendSeed: 1, receiveSeed: 2 });
+    simulation.runFor(200_000);
+    assert.ok(client.connected && client.state === 'open');
+    hosts[0].sleep();
+    simulation.runFor(hours * 3600e6);
+    assert.deepEqual([server.ends[0]?.state, server.ends[0]?.error], ['failed', 'ETIMEDOUT']);
+    hosts[0].resume();
+    assert.ok(simulation.runWhile(() => client.state === 'open', 600e6));
+    assert.equal(client.state, 'failed');
+    server.close();
+    assert.ok(simulation.runToIdle(600e6));
+  });
+}
+
+for (const hours of [20, 50, 90]) {
+  test(`sleep for ${hours} hours · while a retransmission is due, then it gives up`, () => {
+    const simulation = new Simulation({ module: engine, seed: 6 });
+    const hosts: [SimHost, SimHost] = [simulation.host('a'), simulation.host('b')];
+    const link = simulation.link(...hosts, { elements: [blackhole(1.2e6), delay(20_000)] });
+    const server = new Server(hosts[1], 80, () => ({}));
+    const to = link.addresses[1][0];
+    assert.ok(to !== undefined);
+    const client = connect(hosts[0], to, 80, { sendBytes: 3e6 });
+    simulation.runFor(300_000);
+    assert.ok(client.connected && server.ends.length === 1);
+    hosts[0].sleep();
+    // 64 µs ticks: 38 hours are half of what a deadline can be told apart by.
+    simulation.runFor(hours * 3600e6);
+    hosts[0].resume();
+    assert.ok(simulation.runWhile(() => client.state === 'open', 2000e6));
+    assert.deepEqual([client.state, client.error], ['failed', 'ETIMEDOUT']);
+  });
+}
