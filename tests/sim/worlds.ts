@@ -39,7 +39,12 @@ export function drawFaults(random: Random, plan: string[]): ElementFactory[] {
     () => { const us = random.below(50_000); add(`jitter ${us}`, jitter(us, { reorder: true })); },
     () => { const p = random.unit() * 0.2; add(`reorder ${p}`, reorder(p, 1 + random.below(20_000))); },
     () => { const p = random.unit() * 0.1; add(`duplicate ${p}`, duplicate(p)); },
-    () => { const p = random.unit() * 0.05; add(`corrupt ${p}`, corrupt(p)); },
+    () => {
+      // Once a world: two flips in one packet can cancel each other in TCP's checksum, which then
+      // delivers a wrong byte rightly (RFC 1071's sum sees single flips only for certain).
+      const p = random.unit() * 0.05;
+      if (!plan.some((text) => text.startsWith('corrupt'))) add(`corrupt ${p}`, corrupt(p));
+    },
     () => {
       const kinds = [3, 4, 5, 8].filter(() => random.chance(0.5));
       add(`strip ${kinds.join()}`, stripOptions(...kinds));
