@@ -19,10 +19,10 @@ import { inputListen } from "./input-listen";
 import { inputSynReceived } from "./input-syn-received";
 import { inputSynSent } from "./input-syn-sent";
 import {
-  Endpoint, Listener, RecordKind, SynRequest, TF_FIN_RCVD, TF_ORPHAN, TF_RCV_SHUTDOWN, Tcb,
+  Endpoint, Listener, RecordKind, SynRequest, TF_FIN_RCVD, TF_RCV_SHUTDOWN, Tcb,
   TimeWait,
 } from "./records";
-import { abortConnection, resetReply } from "./reset";
+import { resetReply } from "./reset";
 import { finalAck } from "./output";
 import { extraOf, setState, tcbClosed } from "./tcb";
 import { finReceived, textReceive, urgentReceive } from "./text";
@@ -161,7 +161,8 @@ function resetReceived(tcb: Tcb): void {
 function inputData(tcb: Tcb, a: Arrival): void {
   if (dataAfterClose(tcb, a)) {
     count(Counter.TcpExtTCPAbortOnData);
-    abortConnection(tcb, Errno.ECONNRESET);
+    resetReply(changetype<Endpoint>(tcb), a);
+    tcbClosed(tcb, Errno.ECONNRESET, EVENT_ERROR);
     return;
   }
   urgentReceive(tcb, a);
@@ -171,12 +172,12 @@ function inputData(tcb: Tcb, a: Arrival): void {
 
 //= rfc9293 SHLD-3
 //= rfc9293 MAY-1
-/** New data for a user who has closed: it can not be delivered, so the peer must learn of it. */
+/** New data for a user who does not read any more: it is lost, so the peer must learn of it. */
 function dataAfterClose(tcb: Tcb, a: Arrival): bool {
-  if ((tcb.flags & (TF_RCV_SHUTDOWN | TF_ORPHAN)) == 0 || a.length == 0) return false;
+  if ((tcb.flags & TF_RCV_SHUTDOWN) == 0 || a.length == 0) return false;
   const state = tcb.state;
-  const ended = state == State.FIN_WAIT1 || state == State.FIN_WAIT2;
-  return ended && (tcb.flags & TF_ORPHAN) != 0 && seqGt(a.seq + a.length, tcb.rcvNxt);
+  if (state != State.FIN_WAIT1 && state != State.FIN_WAIT2) return false;
+  return seqGt(a.seq + a.length, tcb.rcvNxt);
 }
 
 function finArrived(tcb: Tcb): void {

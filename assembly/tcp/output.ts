@@ -201,7 +201,6 @@ function sendOne(tcb: Tcb, busy: Busy, length: u32, fin: bool, wanted: u32): boo
   if (withFin) tcb.flags |= TF_FIN_SENT;
   if (length % tcb.sndMss != 0) busy.sndSml = seq + length;
   if (seqLe(sendStream(busy).tail, tcb.sndNxt)) busy.outputFlags &= ~OF_FORCE;
-  extraOf(tcb).bytesSent += length;
   count(Counter.TcpExtTCPOrigDataSent);
   if (tcb.flags & TF_URGENT_SEND && seqGe(tcb.sndNxt, busy.sndUp)) tcb.flags &= ~TF_URGENT_SEND;
   return true;

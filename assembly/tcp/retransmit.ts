@@ -115,3 +115,37 @@ export function retransmitTimerUs(tcb: Tcb): u32 {
   const left = <u64>user > spent ? (<u64>user - spent) * 1000 : 1000;
   return left < <u64>rto ? <u32>left : rto;
 }
+
+// ---- Probes of a closed window
+
+/** Milliseconds since the first probe, summed as waitedMs is; answers do not start it again. */
+function probedMs(tcb: Tcb): u64 {
+  let us: u64 = 0;
+  for (let i: u32 = 1; i <= tcb.backoff; i++) us += rtoAfter(tcb, i);
+  return us / 1000;
+}
+
+/**
+ * The probe timer fired: has the peer been silent too long (Linux's tcp_probe_timer)? An orphan ends
+ * when its time-outs are at their longest although the peer still answers, and so does everyone at
+ * TCP_USER_TIMEOUT.
+ */
+export function probeGiveUp(tcb: Tcb): bool {
+  const orphan = (tcb.flags & TF_ORPHAN) != 0;
+  const most = orphan ? orphanRetries(tcb) : config(Config.tcp_retries2);
+  const alive = rtoAfter(tcb, tcb.backoff) < config(Config.tcp_rto_max_ms) * 1000;
+  if (orphan && !alive && <u32>tcb.backoff >= most) return true;
+  const user: u32 = orphan ? 0 : userTimeoutMs(tcb);
+  if (user != 0 && tcb.backoff != 0 && probedMs(tcb) >= user) return true;
+  return <u32>tcb.retries >= most;
+}
+
+/** µs until the next probe; the last one before TCP_USER_TIMEOUT comes at it. */
+export function probeTimerUs(tcb: Tcb): u32 {
+  const rto = rtoAfter(tcb, tcb.backoff);
+  const user = userTimeoutMs(tcb);
+  if (user == 0 || tcb.flags & TF_ORPHAN || tcb.backoff == 0) return rto;
+  const spent = probedMs(tcb) - rto / 1000;
+  const left = <u64>user > spent ? (<u64>user - spent) * 1000 : 1000;
+  return left < <u64>rto ? <u32>left : rto;
+}

@@ -94,6 +94,7 @@ function sent(tcb: Tcb, length: u32, flags: u32): void {
     extra.segsOut += segments;
     if (length > 0) {
       extra.dataSegsOut += segments;
+      extra.bytesSent += length; // with what is sent again, as Linux counts
       extra.lastDataSentMs = s.nowMs;
     }
   }

@@ -20,9 +20,8 @@ import { recoveryOnTimeout } from "./recovery";
 import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, Tcb, TimerKind,
 } from "./records";
-import { abortConnection } from "./reset";
 import {
-  RetransmitVerdict, retransmitSynVerdict, retransmitTimerUs, retransmitVerdict,
+  RetransmitVerdict, probeGiveUp, probeTimerUs, retransmitSynVerdict, retransmitTimerUs, retransmitVerdict,
 } from "./retransmit";
 import { rtoBackedOffUs } from "./rtt";
 import { busyOf, busyQuiet, busyRelease, extraOf, outputList, tcbClosed } from "./tcb";
@@ -168,8 +167,7 @@ function retransmitFire(tcb: Tcb): void {
   }
   const verdict = retransmitVerdict(tcb);
   if (verdict == RetransmitVerdict.GiveUp) {
-    count(Counter.TcpExtTCPAbortOnTimeout);
-    abortConnection(tcb, tcb.error != 0 ? <Errno>tcb.error : Errno.ETIMEDOUT);
+    timedOut(tcb);
     return;
   }
   if (verdict == RetransmitVerdict.AgainTroubled) post(tcb, EVENT_SOFT_ERROR);
@@ -179,6 +177,12 @@ function retransmitFire(tcb: Tcb): void {
   if (tcb.backoff < 31) tcb.backoff++;
   outputList(tcb);
   timerSet(tcb, TimerKind.Retransmit, retransmitTimerUs(tcb));
+}
+
+/** R2: the end, under the name of the last soft error. No RST: nobody hears it (Linux). */
+function timedOut(tcb: Tcb): void {
+  count(Counter.TcpExtTCPAbortOnTimeout);
+  tcbClosed(tcb, tcb.error != 0 ? <Errno>tcb.error : Errno.ETIMEDOUT, EVENT_ERROR);
 }
 
 function synFire(tcb: Tcb): void {
@@ -205,16 +209,13 @@ function persistFire(tcb: Tcb): void {
     timersRefresh(tcb);
     return;
   }
-  const orphan = (tcb.flags & TF_ORPHAN) != 0;
-  const limit = orphan ? config(Config.tcp_orphan_retries) : config(Config.tcp_retries2);
-  if (tcb.retries > limit) {
-    count(Counter.TcpExtTCPAbortOnTimeout);
-    abortConnection(tcb, Errno.ETIMEDOUT);
+  if (probeGiveUp(tcb)) {
+    timedOut(tcb);
     return;
   }
   if (tcb.retries < 255) tcb.retries++;
-  if (tcb.backoff < 31) tcb.backoff++;
+  if (tcb.backoff < 255) tcb.backoff++; // past all doubling it still counts the time
   probeSend(tcb);
-  if (!inFlight(tcb)) timerSet(tcb, TimerKind.Persist, rtoBackedOffUs(tcb));
+  if (!inFlight(tcb)) timerSet(tcb, TimerKind.Persist, probeTimerUs(tcb));
   else timersRefresh(tcb);
 }

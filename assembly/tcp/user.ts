@@ -317,6 +317,7 @@ export function userRecvPeek(tcb: Tcb, offset: u32): i32 {
     }
     if (offset > held) return -Errno.EINVAL;
   }
+  if (offset != 0) return 0; // the end of what is there; FIN and error are for a look from 0
   if (tcb.flags & (TF_FIN_RCVD | TF_RCV_SHUTDOWN)) return 0;
   if (tcb.state == State.CLOSE) {
     if (tcb.error == 0) return neverConnected(tcb) ? -Errno.ENOTCONN : 0;

@@ -275,14 +275,17 @@ export class Engine {
     const { index, generation } = handle;
     let at = start;
     while (at < end) {
-      const ready = calls.tcpRecvPeek(index, generation, 0);
-      if (ready <= 0) return at > start ? at - start : ready;
+      // Behind bytes that were read the engine is asked for more bytes only: an error that follows
+      // them is told once, and must be for the next call.
+      const ready = calls.tcpRecvPeek(index, generation, at - start);
+      if (ready <= 0 && at === start) return ready;
+      if (ready <= 0) break;
       const from = result[0] as number;
       const length = Math.min(ready, end - at);
       into.set(bytes.subarray(from, from + length), at);
-      calls.tcpRecvConsume(index, generation, length);
       at += length;
     }
+    if (at > start) calls.tcpRecvConsume(index, generation, at - start);
     return at - start;
   }
 
@@ -291,9 +294,10 @@ export class Engine {
     const { index, generation } = handle;
     let total = 0;
     for (;;) {
-      const ready = this.calls.tcpRecvPeek(index, generation, 0);
-      if (ready <= 0) return total > 0 ? total : ready;
-      total += this.calls.tcpRecvConsume(index, generation, ready);
+      const ready = this.calls.tcpRecvPeek(index, generation, total);
+      if (ready <= 0 && total === 0) return ready;
+      if (ready <= 0) return this.calls.tcpRecvConsume(index, generation, total);
+      total += ready;
     }
   }
 

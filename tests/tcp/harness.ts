@@ -329,6 +329,7 @@ export class Bench {
   record(peer: Peer): SocketRecord | undefined {
     for (const socket of this.engine.sockets()) {
       const { remote } = socket;
+      if (socket.state === 'CLOSE') continue; // a handle that its user still holds
       if (remote.port === peer.port && remote.address === peer.address) return socket;
     }
     return undefined;
