@@ -113,15 +113,24 @@ function wrongSysctl(): i32 {
 /** Bounds of each sysctl; those that stand together are compared with each other. */
 export function sysctlGood(word: Config, value: u32): bool {
   switch (word) {
-    case Config.tcp_rmem_min:
-    case Config.tcp_wmem_min: return value >= 256;
-    case Config.tcp_rmem_default: return value >= config(Config.tcp_rmem_min);
+    case Config.tcp_rmem_min: return within(value, 256, config(Config.tcp_rmem_default));
+    case Config.tcp_wmem_min: return within(value, 256, config(Config.tcp_wmem_default));
+    case Config.tcp_rmem_default: return between(Config.tcp_rmem_min, value, Config.tcp_rmem_max);
     case Config.tcp_rmem_max: return within(value, config(Config.tcp_rmem_default), 0x3fffffff);
-    case Config.tcp_wmem_default: return value >= config(Config.tcp_wmem_min);
+    case Config.tcp_wmem_default: return between(Config.tcp_wmem_min, value, Config.tcp_wmem_max);
     case Config.tcp_wmem_max: return within(value, config(Config.tcp_wmem_default), 0x3fffffff);
-    case Config.tcp_mem_pressure: return value >= config(Config.tcp_mem_low);
+    case Config.tcp_mem_low: return value <= config(Config.tcp_mem_pressure);
+    case Config.tcp_mem_pressure: return between(Config.tcp_mem_low, value, Config.tcp_mem_high);
     case Config.tcp_mem_high: return value >= config(Config.tcp_mem_pressure);
-    case Config.ip_local_port_range_low: return value > 0 && value <= 65535;
+    case Config.tcp_syn_retries: return within(value, 1, 127);
+    case Config.tcp_synack_retries:
+    case Config.tcp_retries1:
+    case Config.tcp_retries2:
+    case Config.tcp_orphan_retries:
+    case Config.tcp_keepalive_probes: return value <= 255; // counted in eight bits, as on Linux
+    case Config.ip_local_port_range_low: {
+      return within(value, 1, config(Config.ip_local_port_range_high));
+    }
     case Config.ip_local_port_range_high: {
       return within(value, config(Config.ip_local_port_range_low), 65535);
     }
@@ -138,6 +147,10 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.tcp_congestion_control: return value <= 2;
     default: return true;
   }
+}
+
+function between(low: Config, value: u32, high: Config): bool {
+  return within(value, config(low), config(high));
 }
 
 function within(value: u32, low: u32, high: u32): bool {
