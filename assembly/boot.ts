@@ -115,19 +115,19 @@ export function sysctlGood(word: Config, value: u32): bool {
   switch (word) {
     case Config.tcp_rmem_min: return within(value, 256, config(Config.tcp_rmem_default));
     case Config.tcp_wmem_min: return within(value, 256, config(Config.tcp_wmem_default));
-    case Config.tcp_rmem_default: {
-      return within(value, config(Config.tcp_rmem_min), config(Config.tcp_rmem_max));
-    }
+    case Config.tcp_rmem_default: return between(Config.tcp_rmem_min, value, Config.tcp_rmem_max);
     case Config.tcp_rmem_max: return within(value, config(Config.tcp_rmem_default), 0x3fffffff);
-    case Config.tcp_wmem_default: {
-      return within(value, config(Config.tcp_wmem_min), config(Config.tcp_wmem_max));
-    }
+    case Config.tcp_wmem_default: return between(Config.tcp_wmem_min, value, Config.tcp_wmem_max);
     case Config.tcp_wmem_max: return within(value, config(Config.tcp_wmem_default), 0x3fffffff);
     case Config.tcp_mem_low: return value <= config(Config.tcp_mem_pressure);
-    case Config.tcp_mem_pressure: {
-      return within(value, config(Config.tcp_mem_low), config(Config.tcp_mem_high));
-    }
+    case Config.tcp_mem_pressure: return between(Config.tcp_mem_low, value, Config.tcp_mem_high);
     case Config.tcp_mem_high: return value >= config(Config.tcp_mem_pressure);
+    case Config.tcp_syn_retries: return within(value, 1, 127);
+    case Config.tcp_synack_retries:
+    case Config.tcp_retries1:
+    case Config.tcp_retries2:
+    case Config.tcp_orphan_retries:
+    case Config.tcp_keepalive_probes: return value <= 255; // counted in eight bits, as on Linux
     case Config.ip_local_port_range_low: {
       return within(value, 1, config(Config.ip_local_port_range_high));
     }
@@ -144,16 +144,14 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.tcp_keepalive_time:
     case Config.tcp_keepalive_intvl:
     case Config.tcp_fin_timeout: return within(value, 1, 32767);
-    case Config.tcp_syn_retries: return within(value, 1, 127);
-    case Config.tcp_synack_retries:
-    case Config.tcp_retries1:
-    case Config.tcp_retries2:
-    case Config.tcp_orphan_retries:
-    case Config.tcp_keepalive_probes: return value <= 255;
     case Config.tcp_tw_reuse: return value <= 2;
     case Config.tcp_congestion_control: return value <= 2;
     default: return true;
   }
+}
+
+function between(low: Config, value: u32, high: Config): bool {
+  return within(value, config(low), config(high));
 }
 
 function within(value: u32, low: u32, high: u32): bool {

@@ -102,6 +102,14 @@ export function wheelArm(record: usize, deadline: u32): void {
   link(record);
 }
 
+/** Nothing is armed: the clock may jump as far as it likes, and has. */
+export function wheelIdle(nowTick: u32): bool {
+  const w = wheel();
+  if (w.armed) return false;
+  w.now = nowTick;
+  return true;
+}
+
 /** Takes the record out; nothing happens when it is not armed. */
 export function wheelCancel(record: usize): void {
   if (wheelArmed(record)) unlink(record);

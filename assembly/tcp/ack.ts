@@ -21,7 +21,7 @@ import { finalAck } from "./output";
 import { underPressure } from "./pressure";
 import { recoveryOnAck } from "./recovery";
 import {
-  Endpoint, TF_ECN_OK, TF_FIN_SENT, TF_SACK_OK, TF_SNDBUF_LOCK, TF_TS_OK, TF_WANT_WRITE, Tcb,
+  Endpoint, TF_ECN_OK, TF_FIN_QUEUED, TF_FIN_SENT, TF_SACK_OK, TF_SNDBUF_LOCK, TF_TS_OK, TF_WANT_WRITE, Tcb,
   TimerKind,
 } from "./records";
 import { challengeAck, resetReply } from "./reset";
@@ -79,6 +79,7 @@ function establish(tcb: Tcb, a: Arrival): bool {
   tcb.backoff = 0;
   rcvMssBegin(tcb);
   setState(tcb, State.ESTABLISHED);
+  if (tcb.flags & TF_FIN_QUEUED) setState(tcb, State.FIN_WAIT1); // the user did not wait for it
   post(tcb, EVENT_CONNECTED | EVENT_WRITABLE);
   outputList(tcb);
   return true;

@@ -14,7 +14,7 @@ import { demuxFind } from "./demux";
 import { post } from "./events";
 import { synRequestEnd } from "./listen";
 import { headerBytes, mssUpdate } from "./options";
-import { Endpoint, RecordKind, SynRequest, TF_IPV6, TF_NO_SOFT_ERRORS, Tcb } from "./records";
+import { Endpoint, RecordKind, SynRequest, TF_IPV6, TF_NO_SOFT_ERRORS, TF_SACK_OK, Tcb } from "./records";
 import { segmentsMarkAllLost } from "./segments";
 import { busyOf, outputList, tcbClosed } from "./tcb";
 
@@ -87,6 +87,7 @@ export function tcpPathMtu(
   mssUpdate(tcb);
   if (tcb.busy == 0) return;
   // Linux's tcp_simple_retransmit: lost, but no sign of congestion.
-  segmentsMarkAllLost(tcb, busyOf(tcb), false);
+  // Without SACK the marks are a guess from duplicate ACKs, of segments that are sent again now.
+  segmentsMarkAllLost(tcb, busyOf(tcb), (tcb.flags & TF_SACK_OK) == 0);
   outputList(tcb);
 }

@@ -7,7 +7,7 @@
 import { Counter, Errno, EVENT_ERROR, State } from "../abi";
 import { count, countMany } from "../core/counters";
 import { seqGt } from "../core/seq";
-import { Packet, packetChecksumOk } from "../ip/packet";
+import { Packet, packetChecksumOk, packetDrop } from "../ip/packet";
 import { system } from "../memory";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TcpHeader, tcpCheck } from "../wire/tcp";
 import { OPT_MD5, TcpOptions, optionsParse, segmentOptions } from "../wire/tcp-options";
@@ -65,22 +65,21 @@ function parse(p: Packet, a: Arrival, o: TcpOptions, key: Endpoint): bool {
   count(Counter.TcpInSegs);
   const header = tcpCheck(p.l4, p.l4Length);
   if (header == 0) {
-    count(Counter.TcpInErrs);
+    packetDrop(p, Counter.TcpInErrs);
     return false;
   }
   if (!packetChecksumOk(p, p.l4Length)) {
-    count(Counter.TcpInCsumErrors);
-    count(Counter.TcpInErrs);
+    packetDrop(p, Counter.TcpInCsumErrors); // one counter a packet: Linux counts InErrs as well
     return false;
   }
   const h = changetype<TcpHeader>(p.l4);
   if (p.multicast || h.sourcePort == 0 || h.destinationPort == 0) {
-    count(Counter.AckornTcpBadAddress);
+    packetDrop(p, Counter.AckornTcpBadAddress);
     return false;
   }
   optionsParse(o, p.l4 + 20, header - 20);
   if (o.present & OPT_MD5) {
-    count(Counter.TcpExtTCPMD5Unexpected);
+    packetDrop(p, Counter.TcpExtTCPMD5Unexpected);
     return false;
   }
   a.seq = h.seq;

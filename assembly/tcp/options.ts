@@ -20,6 +20,9 @@ export function isIpv6(e: Endpoint): bool {
   return e.remote2 != MAPPED_WORD || e.remote1 != 0 || e.remote0 != 0;
 }
 
+/** RFC 791: of a packet of 68 bytes with the longest header this much is payload. */
+const MSS_LEAST: u32 = 8;
+
 /** IP and fixed TCP header. */
 // @ts-ignore: decorator
 @inline
@@ -81,8 +84,10 @@ export function synOptionsApply(tcb: Tcb, o: TcpOptions, offered: u32): void {
 //= rfc9293 MUST-16
 /** Effective send MSS from the peer's, the path's and our own options. */
 export function mssUpdate(tcb: Tcb): void {
-  const path = <u32>tcb.pmtu - headerBytes((tcb.flags & TF_IPV6) != 0);
+  const headers = headerBytes((tcb.flags & TF_IPV6) != 0);
   const optionBytes: u32 = tcb.flags & TF_TS_OK ? 12 : 0;
+  // An IPv6 link of less than 1280 bytes is none (RFC 8200 §5); it must not make a size below 0.
+  const path = max<u32>(tcb.pmtu, headers + 12 + MSS_LEAST) - headers;
   const mss = min<u32>(tcb.peerMss, path) - optionBytes;
   tcb.sndMss = <u16>mss;
 }

@@ -31,6 +31,11 @@ export function rangeFirst(busy: Busy): usize {
   return busy.rangeRoot == 0 ? 0 : treapFirst(rootAt(busy));
 }
 
+/** Highest range, or 0. */
+export function rangeLast(busy: Busy): usize {
+  return busy.rangeRoot == 0 ? 0 : treapLast(rootAt(busy));
+}
+
 /** Ranges that one connection may hold; hostile pieces end here, honest loss does not. */
 const RANGES_MAX: u32 = 1 << 16;
 

@@ -17,7 +17,7 @@ import {
   optionsWriteTimestamps,
 } from "../wire/tcp-options";
 import { Busy, Range, sendStream } from "./busy";
-import { advertisedMss, isIpv6, offeredScale } from "./options";
+import { advertisedMss, headerBytes, isIpv6, offeredScale } from "./options";
 import {
   Endpoint, TF_ACK_NOW, TF_DELACK, TF_IPV6, TF_PINGPONG, TF_SACK_OK, TF_TS_OK, TF_URGENT_SEND,
   TF_WSCALE_OK, Tcb,
@@ -128,7 +128,14 @@ function plainOptions(tcb: Tcb, at: usize, length: u32): u32 {
     bytes = optionsWriteTimestamps(at, tsNow(tcb.tsOffset), tcb.tsRecent);
   }
   if (length != 0 || tcb.busy == 0 || (tcb.flags & TF_SACK_OK) == 0) return bytes;
-  return bytes + sackBlocks(busyOf(tcb), at + bytes, optionsSackRoom(bytes));
+  const room = min(optionsSackRoom(bytes), pathRoom(tcb, bytes));
+  return bytes + sackBlocks(busyOf(tcb), at + bytes, room);
+}
+
+/** SACK blocks that a packet of the path's MTU has room for: on a link of 68 bytes not all do. */
+function pathRoom(tcb: Tcb, used: u32): u32 {
+  const taken = headerBytes((tcb.flags & TF_IPV6) != 0) + used + 4;
+  return <u32>tcb.pmtu > taken ? (<u32>tcb.pmtu - taken) >> 3 : 0;
 }
 
 //= rfc2018 4

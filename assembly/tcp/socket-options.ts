@@ -181,7 +181,7 @@ export function optionGet(tcb: Tcb, option: Option): i32 {
 //= rfc9293 MUST-33
 function queueGet(tcb: Tcb, option: Option): i32 {
   if (option == Option.SIOCATMARK) {
-    if ((tcb.flags & TF_URGENT_RECV) == 0) return -Errno.EINVAL;
+    if ((tcb.flags & TF_URGENT_RECV) == 0 || tcb.busy == 0) return -Errno.EINVAL;
     return busyOf(tcb).rcvUp - recvStream(busyOf(tcb)).head;
   }
   if (option == Option.SIOCINQ) {

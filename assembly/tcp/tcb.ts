@@ -21,7 +21,7 @@ import { rangesRelease } from "./reassembly";
 import { recoveryBegin } from "./recovery";
 import {
   EXTRA_BYTES, Endpoint, Extra, LOCAL_ANY, RecordKind, TF_EVENT_LISTED, TF_HASHED,
-  TF_ORPHAN, TF_OUTPUT_LISTED, Tcb, TimerKind,
+  TF_ORPHAN, TF_OUTPUT_LISTED, TF_URGENT_RECV, Tcb, TimerKind,
 } from "./records";
 import { segmentsRelease } from "./segments";
 
@@ -212,6 +212,7 @@ export function busyRelease(tcb: Tcb): void {
   streamRelease(recvStream(busy));
   arenaFree(tcb.busy, BUSY_SHIFT);
   tcb.busy = 0;
+  tcb.flags &= ~TF_URGENT_RECV; // the mark stood in the record
   system().busyCount--;
   pressureUpdate();
 }
@@ -223,7 +224,8 @@ export function busyQuiet(tcb: Tcb): bool {
     busy.segmentFirst == 0 &&
     busy.rangeRoot == 0 &&
     streamEmpty(sendStream(busy)) &&
-    streamEmpty(recvStream(busy))
+    streamEmpty(recvStream(busy)) &&
+    (tcb.flags & TF_URGENT_RECV) == 0 // the mark is ahead of what has come
   );
 }
 

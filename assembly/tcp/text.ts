@@ -15,7 +15,9 @@ import { Arrival } from "./arrival";
 import { Busy, Range, recvStream } from "./busy";
 import { post } from "./events";
 import { mayHold, pressureUpdate, underPressure } from "./pressure";
-import { rangeDropHighest, rangeFirst, rangeInsert, rangeOverlap, rangeRemove } from "./reassembly";
+import {
+  rangeDropHighest, rangeFirst, rangeInsert, rangeLast, rangeOverlap, rangeRemove, rangesRelease,
+} from "./reassembly";
 import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
 } from "./records";
@@ -86,9 +88,19 @@ function inOrder(tcb: Tcb, a: Arrival, fin: bool): bool {
     return false;
   }
   const finNow = (fin && !cut) || absorb(tcb);
-  if (finNow) tcb.rcvNxt++;
+  if (finNow) {
+    tcb.rcvNxt++;
+    if (tcb.busy != 0) forgetBeyond(busyOf(tcb)); // behind the FIN nothing can be
+  }
   if (a.length > 0) schedule(tcb, busyOf(tcb));
   return finNow;
+}
+
+function forgetBeyond(busy: Busy): void {
+  if (busy.rangeRoot == 0) return;
+  rangesRelease(busy);
+  const recv = recvStream(busy);
+  streamTruncate(recv, recv.tail);
 }
 
 /** Copies bytes in at rcvNxt; bytes taken. */
@@ -144,8 +156,9 @@ function outOfOrder(tcb: Tcb, a: Arrival, fin: bool): void {
   const window = receiveWindow(tcb);
   const offset = a.seq - tcb.rcvNxt;
   if (offset >= window) return;
-  const length = min(a.length, window - offset);
-  const withFin = fin && length == a.length;
+  const most = min(a.length, window - offset);
+  const length = beforeFin(busy, a.seq, most);
+  const withFin = fin && length == a.length && finBelievable(busy, a.seq + length);
   const end = a.seq + length + (withFin ? 1 : 0);
   if (end == a.seq) return;
   const seen = rangeOverlap(busy, a.seq, end);
@@ -170,6 +183,25 @@ function outOfOrder(tcb: Tcb, a: Arrival, fin: bool): void {
   }
   count(Counter.TcpExtTCPOFOQueue);
   pressureUpdate();
+}
+
+/**
+ * Of `length` bytes at `seq` those before the peer's FIN, if one waits beyond a hole. Bytes behind it
+ * are a forgery or a fault: the octet of the FIN would become one of the stream that nobody stored.
+ */
+function beforeFin(busy: Busy, seq: u32, length: u32): u32 {
+  const last = rangeLast(busy);
+  if (last == 0 || changetype<Range>(last).fin == 0) return length;
+  const fin = changetype<Range>(last).end - 1;
+  return seqGe(seq, fin) ? 0 : min(length, fin - seq);
+}
+
+/** A FIN at `seq` with nothing received behind it, and no other FIN before. */
+function finBelievable(busy: Busy, seq: u32): bool {
+  const last = rangeLast(busy);
+  if (last == 0) return true;
+  const range = changetype<Range>(last);
+  return range.fin != 0 ? range.end == seq + 1 : seqLe(range.end, seq);
 }
 
 /** Last resort under pressure: out-of-order data is given up, highest first (RFC 2018 §8). */

@@ -1,7 +1,7 @@
 /**
  * A local address goes away: what still uses it ends. Called by index.ts (addressRemove).
  */
-import { Errno } from "../abi";
+import { Errno, State } from "../abi";
 import { PoolId, pool } from "../core/pool";
 import { synRequestEnd } from "./listen";
 import { Endpoint, RecordKind, SynRequest, Tcb, TimeWait } from "./records";
@@ -18,7 +18,7 @@ export function connectionsOnAddressAbort(localAddress: u32): void {
       if (e.kind == RecordKind.Free || e.localAddress != localAddress) continue;
       if (id == <u32>PoolId.SynRequest) synRequestEnd(changetype<SynRequest>(record));
       else if (id == <u32>PoolId.TimeWait) timeWaitEnd(changetype<TimeWait>(record));
-      else if (e.remotePort != 0) abortConnection(changetype<Tcb>(record), Errno.ENETUNREACH);
+      else if (e.state != State.CLOSE) abortConnection(changetype<Tcb>(record), Errno.ENETUNREACH);
     }
   }
 }

@@ -16,9 +16,9 @@ import {
   streamAddress, streamCommit, streamConsume, streamHeld, streamLent, streamMarkPeeked,
   streamReserve, streamRun,
 } from "../core/stream";
-import { isBroadcast, addressFind, addressInUse, sourceFor } from "../ip/route";
+import { isBroadcast, addressEntry, addressFind, addressInUse, sourceFor } from "../ip/route";
 import { ipMtu } from "../ip/output";
-import { isMulticast, isUnspecified } from "../ip/packet";
+import { isMapped, isMulticast, isUnspecified } from "../ip/packet";
 import { system } from "../memory";
 import { recvStream, sendStream } from "./busy";
 import { congestionInit } from "./congestion/controller";
@@ -36,9 +36,9 @@ import {
 import { mayHold } from "./pressure";
 import {
   Endpoint, LF_EVENT_LISTED, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind,
-  TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IPV6, TF_LINGER,
-  TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND, TF_V6ONLY, TF_WANT_WRITE, Tcb,
-  TimeWait, TimerKind,
+  TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IN_ACCEPT,
+  TF_IPV6, TF_LINGER, TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND,
+  TF_V6ONLY, TF_WANT_WRITE, Tcb, TimeWait, TimerKind,
 } from "./records";
 import { abortConnection } from "./reset";
 import {
@@ -56,7 +56,8 @@ export function connectionOf(index: u32, generation: u32): usize {
   const record = poolAt(PoolId.Tcb, index);
   const tcb = changetype<Tcb>(record);
   const mine = tcb.kind == RecordKind.Connection && tcb.generation == generation;
-  return mine && (tcb.flags & TF_ORPHAN) == 0 ? record : 0;
+  // In the accept queue it is nobody's yet: closed by a guess, it would be freed inside the queue.
+  return mine && (tcb.flags & (TF_ORPHAN | TF_IN_ACCEPT)) == 0 ? record : 0;
 }
 
 export function listenerOf(index: u32, generation: u32): usize {
@@ -168,6 +169,8 @@ export function userConnect(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: 
   if (isBroadcast(w0, w1, w2, w3)) return -Errno.EACCES;
   const local = tcb.localAddress == LOCAL_ANY ? sourceFor(w0, w1, w2, w3) : <i32>tcb.localAddress;
   if (local < 0 || !addressInUse(local)) return -Errno.ENETUNREACH;
+  const own4 = isMapped(addressEntry(local).w0, addressEntry(local).w1, addressEntry(local).w2);
+  if (own4 != isMapped(w0, w1, w2)) return -Errno.ENETUNREACH; // bound to the other family
   const failed = takeTuple(tcb, local, w0, w1, w2, w3, port);
   if (failed != 0) return failed;
   if (isIpv6(changetype<Endpoint>(tcb))) tcb.flags |= TF_IPV6;
@@ -285,8 +288,11 @@ export function userSendCommit(tcb: Tcb, length: u32, flags: u32): i32 {
   const busy = busyOf(tcb);
   const send = sendStream(busy);
   if (length > streamLent(send)) return -Errno.EINVAL;
+  if (tcb.state == State.CLOSE || tcb.flags & TF_FIN_QUEUED) {
+    if (streamLent(send) != 0) streamCommit(send, 0); // nothing may stand behind the FIN
+    return -Errno.EPIPE;
+  }
   streamCommit(send, length);
-  if (tcb.state == State.CLOSE || tcb.flags & TF_FIN_QUEUED) return -Errno.EPIPE;
   if (length == 0) return 0;
   if (flags & MSG_MORE) busy.outputFlags |= OF_MORE;
   else {
@@ -349,9 +355,9 @@ export function userRecvConsume(tcb: Tcb, length: u32): i32 {
 function finQueue(tcb: Tcb): void {
   if (tcb.flags & TF_FIN_QUEUED) return;
   const state = tcb.state;
-  if (state == State.ESTABLISHED || state == State.SYN_RECV) setState(tcb, State.FIN_WAIT1);
+  if (state == State.ESTABLISHED) setState(tcb, State.FIN_WAIT1);
   else if (state == State.CLOSE_WAIT) setState(tcb, State.LAST_ACK);
-  else return;
+  else if (state != State.SYN_RECV) return; // there the FIN waits for the handshake (ack.ts)
   tcb.flags |= TF_FIN_QUEUED;
   outputList(tcb);
 }

@@ -432,6 +432,7 @@ export class Fuzzer {
     if (result >= 0 && name === 'tcpListen') this.listeners.push({ index: result, generation });
     if (result === 0 && (name === 'tcpClose' || name === 'tcpAbort')) this.#forget(this.connections, given);
     if (result === 0 && name === 'listenerClose') this.#forget(this.listeners, given);
+    lab.drainOthers();
     if (name === 'poll') lab.nowUs = Math.max(lab.nowUs, given[1] as number);
   }
 
@@ -533,6 +534,7 @@ export class Fuzzer {
     calls.sysctlSet(Config.tcp_fin_timeout, 60);
     lab.onPacket = () => {};
     lab.run(3600e6);
+    lab.drainOthers();
     lab.poll(1);
     lab.assertBaseline(`seed ${this.seed}`);
   }
