@@ -74,6 +74,10 @@ function usage(host: SimHost): Baseline {
 /** Longest that the end of everything may take: retransmissions of FINs, TIME-WAIT, time-outs. */
 const SETTLE_US = 3600e6;
 
+/** How long the end of the test waits for what is closing already. */
+const GRACE_VIRTUAL_MS = 10_000;
+const GRACE_REAL_MS = 500;
+
 /** Two stacks, and what the test can do to their world. */
 export class Pair {
   readonly client: Stack;
@@ -136,7 +140,13 @@ export class Pair {
 
   /** Resolves when the pair's clock is `ms` further. */
   sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#pacer.clock.after(ms, resolve));
+    this.#pacer.ref();
+    return new Promise((resolve) => {
+      this.#pacer.clock.after(ms, () => {
+        this.#pacer.unref();
+        resolve();
+      });
+    });
   }
 
   /**
@@ -146,6 +156,7 @@ export class Pair {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    await this.#grace();
     const left = [
       ...this.#left('client', this.client), ...this.#left('server', this.server),
     ];
@@ -155,6 +166,14 @@ export class Pair {
     if (this.#error !== undefined) throw this.#error;
     this.#settle(left);
     if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
+  }
+
+  /** What is closing gets the time to do so: closing is not leaking. */
+  async #grace(): Promise<void> {
+    const endMs = this.nowMs + (this.#pacer.virtual ? GRACE_VIRTUAL_MS : GRACE_REAL_MS);
+    const open = (): boolean =>
+      this.#left('', this.client).length + this.#left('', this.server).length > 0;
+    while (open() && this.nowMs < endMs && this.#error === undefined) await this.sleep(10);
   }
 
   #left(name: string, stack: Stack): string[] {
