@@ -181,6 +181,24 @@ export class StackSocket extends Duplex implements Handler {
     }
   }
 
+  /*
+   * With onread nothing is pushed, so that Readable waits for its first _read for ever: stopping and
+   * going on are ours.
+   */
+  override resume(): this {
+    super.resume();
+    if (this.#onread !== undefined) {
+      this.#wantRead = true;
+      this.#readable();
+    }
+    return this;
+  }
+
+  override pause(): this {
+    if (this.#onread !== undefined) this.#wantRead = false;
+    return super.pause();
+  }
+
   #deliver(buffer: Uint8Array, length: number): void {
     if (this.#onread !== undefined) {
       if (this.#onread.callback(length, buffer) === false) this.#wantRead = false;
