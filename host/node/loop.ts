@@ -160,17 +160,20 @@ export class NodeLoop implements Driver {
   }
 
   /*
-   * The process lives by one long timer of ours, not by the links or the engine's timer: those must
-   * go on working while nobody holds a reference, as the kernel's do.
+   * The process lives by one long timer of ours: the links and the engine's timer go on working while
+   * nobody holds a reference, as the kernel's do. Links are told too, because a wire moves frames by
+   * setImmediate, which Node delays to the next event when it is not referenced.
    */
   ref(): void {
     if (this.#refs++ > 0 || this.#closed) return;
     this.#keepAlive = setInterval(() => undefined, TIMER_MAX_MS);
+    for (const link of this.links) link.ref();
   }
 
   unref(): void {
-    if (--this.#refs > 0) return;
+    if (--this.#refs > 0 || this.#closed) return;
     clearInterval(this.#keepAlive);
+    for (const link of this.links) link.unref();
   }
 
   close(): void {
