@@ -1,7 +1,7 @@
 /**
- * How fast the simulator is: data segments a second of processor time through two engines on a wire,
- * with 64 KiB windows. Prints one line for each case; `--json` prints them as JSON. Usage: node
- * build/js/bench/sim.js [--json] [--seconds N] [--only CASE]
+ * How fast the simulator is: data segments a second of processor time through two engines on a
+ * wire, with 64 KiB windows. Prints one line for each case; `--json` prints them as JSON. Usage:
+ * node build/js/bench/sim.js [--json] [--seconds N] [--only CASE]
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

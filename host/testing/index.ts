@@ -1,7 +1,7 @@
 /**
- * `ackorn/testing`: two stacks on a wire inside the process, with faults, in virtual or real time. No
- * privileges, any system that runs Node. `await using` frees them and fails on what was left open:
- * connections, listeners, records and memory that did not come back.
+ * `ackorn/testing`: two stacks on a wire inside the process, with faults, in virtual or real time.
+ * No privileges, any system that runs Node. `await using` frees them and fails on what was left
+ * open: connections, listeners, records and memory that did not come back.
  */
 
 import '../node/dispose.js';
@@ -9,10 +9,11 @@ import type { EngineConfig } from '../core/config.js';
 import { formatAddress } from '../core/address.js';
 import { POOL_NAMES, type PoolName } from '../core/records.js';
 import { engineModule } from '../node/engine.js';
+import type { StackSocket } from '../node/socket.js';
 import { Stack } from '../node/stack.js';
 import {
-  corrupt, delay, duplicate, jitter, loss, rate, reorder, Simulation, type ElementFactory, type Link,
-  type SimHost,
+  corrupt, delay, duplicate, jitter, loss, rate, reorder, Simulation, type ElementFactory,
+  type Link, type SimHost,
 } from '../sim/index.js';
 import { Pacer, SimDriver } from './driver.js';
 
@@ -187,7 +188,7 @@ export class Pair {
     return found;
   }
 
-  #describe(socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }): string {
+  #describe(socket: StackSocket): string {
     return `connection with ${socket.remoteAddress}:${socket.remotePort}`;
   }
 

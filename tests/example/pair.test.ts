@@ -1,7 +1,7 @@
 /**
- * How to test a program against a bad network with `ackorn/testing`: two TCP stacks in this process,
- * a wire between them that does what you say, and a clock that runs as fast as it can. Needs no
- * privileges. Whatever a test leaves open, `await using` finds.
+ * How to test a program against a bad network with `ackorn/testing`: two TCP stacks in this
+ * process, a wire between them that does what you say, and a clock that runs as fast as it can.
+ * Needs no privileges. Whatever a test leaves open, `await using` finds.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

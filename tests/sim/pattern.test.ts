@@ -1,6 +1,6 @@
 /**
- * The content of the simulator's transfers: pieces fit together at any offset, and one wrong byte is
- * found wherever it is.
+ * The content of the simulator's transfers: pieces fit together at any offset, and one wrong byte
+ * is found wherever it is.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,8 @@ test('pattern · any piece at any offset is right, one changed byte is found at 
   for (let round = 0; round < 3000; round++) {
     const seed = random.below(5);
     const offset = random.chance(0.5) ? random.below(200) : random.u32() * 7;
-    const piece = patternAt(seed, offset, 1 + random.below(random.pick([10, 3000, 70_000]))).slice();
+    const length = 1 + random.below(random.pick([10, 3000, 70_000]));
+    const piece = patternAt(seed, offset, length).slice();
     assert.equal(patternDiffers(seed, offset, piece), -1);
     const at = random.below(piece.length);
     piece[at] = (piece[at] as number) ^ (1 << random.below(8));
