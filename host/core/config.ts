@@ -1,8 +1,9 @@
 /**
- * What a host writes into CONFIG before boot: the sizes of what the engine lays out, and the sysctls
- * under Linux's names with Linux's default values (Documentation/networking/ip-sysctl.rst). Each
- * number has its reason here, because a default is policy and the engine holds none. Called by
- * core/engine.ts. Profiles: `default` (a server), `test` (small, boots in no time), `mcu` (128 KiB).
+ * What a host writes into CONFIG before boot: the sizes of what the engine lays out, and the
+ * sysctls under Linux's names with Linux's default values (Documentation/networking/ip-sysctl.rst).
+ * Each number has its reason here, because a default is policy and the engine holds none. Called by
+ * core/engine.ts. Profiles: `default` (a server), `test` (small, boots in no time), `mcu` (128
+ * KiB).
  */
 
 import { CONFIG_WORDS, Config } from '../../assembly/abi.js';
@@ -163,7 +164,9 @@ const PROFILES: Record<ProfileName, Values> = {
   },
 };
 
-/** Words 0…3 of CONFIG. Equal numbers give equal words: splitmix32, so that seeds 1 and 2 differ. */
+/**
+ * Words 0…3 of CONFIG. Equal numbers give equal words: splitmix32, so that seeds 1 and 2 differ.
+ */
 export function seedWords(seed: Seed | undefined): Uint32Array {
   const words = new Uint32Array(4);
   if (seed === undefined) {

@@ -1,7 +1,8 @@
 /**
- * From events to whoever they are for: handlers by kind and index, told apart by generation, so that
- * an event of an earlier life of a record reaches nobody. Used by the Node host's Stack and by the
- * simulator's applications; portable. Holds no policy: a handler sees the mask as the engine made it.
+ * From events to whoever they are for: handlers by kind and index, told apart by generation, so
+ * that an event of an earlier life of a record reaches nobody. Used by the Node host's Stack and by
+ * the simulator's applications; portable. Holds no policy: a handler sees the mask as the engine
+ * made it.
  */
 
 import { HandleKind } from '../../assembly/abi.js';

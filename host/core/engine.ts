@@ -1,8 +1,9 @@
 /**
  * One engine: a WebAssembly instance with its memory, configured and booted, and its calls with
- * types (docs/abi.md). Hot calls return numbers, negative for an Errno; the others throw EngineError.
- * Holds no protocol logic, no clock and no I/O, imports nothing of Node: hosts, the simulator and the
- * browser use it alike. Views over the memory are made once: it never grows after boot.
+ * types (docs/abi.md). Hot calls return numbers, negative for an Errno; the others throw
+ * EngineError. Holds no protocol logic, no clock and no I/O, imports nothing of Node: hosts, the
+ * simulator and the browser use it alike. Views over the memory are made once: it never grows after
+ * boot.
  */
 
 import {

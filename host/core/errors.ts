@@ -1,8 +1,8 @@
 /**
  * What can go wrong between a host and the engine, as three things that are never mixed: a call
  * that the engine refuses (EngineError, with Linux's errno), an engine that stopped because an
- * invariant broke (EngineFault), and a module or configuration that cannot be used (EngineSetupError).
- * Thrown by core/engine.ts; portable.
+ * invariant broke (EngineFault), and a module or configuration that cannot be used
+ * (EngineSetupError). Thrown by core/engine.ts; portable.
  */
 
 import { Errno, Fault } from '../../assembly/abi.js';

@@ -112,7 +112,9 @@ export const POOL_NAMES = [
 ] as const;
 export type PoolName = (typeof POOL_NAMES)[number];
 
-/** `arena` and `held` (waiting for the host to return descriptors) are bytes, the others records. */
+/**
+ * `arena` and `held` (waiting for the host to return descriptors) are bytes, the others records.
+ */
 export interface PoolRecord {
   readonly used: number;
   readonly capacity: number;

@@ -1,7 +1,7 @@
 /**
- * Reads the engine's trace ring: state changes, retransmissions, drops, answers to echo requests. Each
- * reader has a cursor of its own and learns how many records it was too slow for. Used by trace, ping
- * and tests; portable.
+ * Reads the engine's trace ring: state changes, retransmissions, drops, answers to echo requests.
+ * Each reader has a cursor of its own and learns how many records it was too slow for. Used by
+ * trace, ping and tests; portable.
  */
 
 import {

@@ -1,7 +1,7 @@
 /**
  * What a Stack needs of the time and of its driver: a clock with timers, and somebody who lets the
- * engine work after it was called. NodeLoop (loop.ts) gives both in real time, testing/virtual.ts in
- * virtual time; the Stack cannot tell them apart.
+ * engine work after it was called. NodeLoop (loop.ts) gives both in real time, testing/virtual.ts
+ * in virtual time; the Stack cannot tell them apart.
  */
 
 import type { Engine } from '../core/engine.js';

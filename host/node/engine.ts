@@ -1,6 +1,6 @@
 /**
- * The engine for Node: finds and compiles the shipped module, once a process. The engine itself is in
- * host/core/engine.ts, which knows no files.
+ * The engine for Node: finds and compiles the shipped module, once a process. The engine itself is
+ * in host/core/engine.ts, which knows no files.
  */
 
 import { readFile } from 'node:fs/promises';

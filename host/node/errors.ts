@@ -1,6 +1,6 @@
 /**
- * Errors of sockets in the shape of Node's own: code, errno, syscall, address, port, and the message
- * that `node:net` would give. Used by socket.ts, server.ts and stack.ts.
+ * Errors of sockets in the shape of Node's own: code, errno, syscall, address, port, and the
+ * message that `node:net` would give. Used by socket.ts, server.ts and stack.ts.
  */
 
 import { EngineError, errnoName, type ErrnoName } from '../core/errors.js';

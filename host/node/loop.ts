@@ -1,8 +1,8 @@
 /**
  * The five steps of every host, in Node: wait, read a batch in, poll, drain events, write the batch
- * out. Waits for links (their wake), for the engine's next deadline (one timer) and for calls of the
- * user, which are polled at the end of the tick that made them. Keeps the process alive exactly while
- * somebody holds a reference. Holds no protocol logic.
+ * out. Waits for links (their wake), for the engine's next deadline (one timer) and for calls of
+ * the user, which are polled at the end of the tick that made them. Keeps the process alive exactly
+ * while somebody holds a reference. Holds no protocol logic.
  */
 
 import { performance } from 'node:perf_hooks';
@@ -24,8 +24,8 @@ const NEVER = 0xffffffff;
 const TIMER_MAX_MS = 0x7fffffff;
 
 /**
- * µs since the process began. performance.now() is process.hrtime() without a BigInt: monotonic, and
- * exact to well below a microsecond for centuries.
+ * µs since the process began. performance.now() is process.hrtime() without a BigInt: monotonic,
+ * and exact to well below a microsecond for centuries.
  */
 export const systemClock: Clock = {
   nowUs: () => Math.floor(performance.now() * 1000),
@@ -76,8 +76,9 @@ export class NodeLoop implements Driver {
   }
 
   /**
-   * Polls at the end of this tick. process.nextTick runs before promises and before any I/O, so that
-   * a write is on the wire in the tick that made it, and many writes of one tick make one poll.
+   * Polls at the end of this tick. process.nextTick runs before promises and before any I/O, so
+   * that a write is on the wire in the tick that made it, and many writes of one tick make one
+   * poll.
    */
   request(): void {
     if (this.#requested || this.#running || this.#closed) return;
@@ -160,17 +161,20 @@ export class NodeLoop implements Driver {
   }
 
   /*
-   * The process lives by one long timer of ours, not by the links or the engine's timer: those must
-   * go on working while nobody holds a reference, as the kernel's do.
+   * The process lives by one long timer of ours: the links and the engine's timer go on working
+   * while nobody holds a reference, as the kernel's do. Links are told too, because a wire moves
+   * frames by setImmediate, which Node delays to the next event when it is not referenced.
    */
   ref(): void {
     if (this.#refs++ > 0 || this.#closed) return;
     this.#keepAlive = setInterval(() => undefined, TIMER_MAX_MS);
+    for (const link of this.links) link.ref();
   }
 
   unref(): void {
-    if (--this.#refs > 0) return;
+    if (--this.#refs > 0 || this.#closed) return;
     clearInterval(this.#keepAlive);
+    for (const link of this.links) link.unref();
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /**
- * Socket options by Linux's names, and their values in the units of setsockopt(2). One place for what
- * needs translating: names of controllers, SO_LINGER's struct. Used by sockets and servers.
+ * Socket options by Linux's names, and their values in the units of setsockopt(2). One place for
+ * what needs translating: names of controllers, SO_LINGER's struct. Used by sockets and servers.
  */
 
 import { Congestion, Option } from '../../assembly/abi.js';

@@ -1,7 +1,7 @@
 /**
  * A listener of a Stack, with the events and members of net.Server: 'connection', 'close', 'error',
- * 'drop'. Takes connections out of the engine's accept queue as they come, unless maxConnections are
- * open: then they wait in the queue and its backlog limits them, as on Linux. Made by stack.ts.
+ * 'drop'. Takes connections out of the engine's accept queue as they come, unless maxConnections
+ * are open: then they wait in the queue and its backlog limits them, as on Linux. Made by stack.ts.
  */
 
 import './dispose.js';

@@ -1,7 +1,8 @@
 /**
  * A connection of a Stack as a Duplex with the members of net.Socket. Writes copy once into the
  * engine's send stream, reads copy once out of it and consume only what was pushed: a reader that
- * stops closes the window (RFC 9293 §3.8.6). Made by stack.ts and server.ts. Decides nothing of TCP.
+ * stops closes the window (RFC 9293 §3.8.6). Made by stack.ts and server.ts. Decides nothing of
+ * TCP.
  */
 
 import './dispose.js';
@@ -181,6 +182,24 @@ export class StackSocket extends Duplex implements Handler {
     }
   }
 
+  /*
+   * With onread nothing is pushed, so that Readable waits for its first _read for ever: stopping
+   * and going on are ours.
+   */
+  override resume(): this {
+    super.resume();
+    if (this.#onread !== undefined) {
+      this.#wantRead = true;
+      this.#readable();
+    }
+    return this;
+  }
+
+  override pause(): this {
+    if (this.#onread !== undefined) this.#wantRead = false;
+    return super.pause();
+  }
+
   #deliver(buffer: Uint8Array, length: number): void {
     if (this.#onread !== undefined) {
       if (this.#onread.callback(length, buffer) === false) this.#wantRead = false;
@@ -285,8 +304,8 @@ export class StackSocket extends Duplex implements Handler {
   }
 
   /**
-   * Sends `chunk` again and again, as the window allows, until stop(). Bytes taken before stop() are
-   * delivered. write() must not be used meanwhile.
+   * Sends `chunk` again and again, as the window allows, until stop(). Bytes taken before stop()
+   * are delivered. write() must not be used meanwhile.
    * @param onBytes how many bytes the send stream took
    */
   sendPattern(chunk: Uint8Array, onBytes: (bytes: number) => void = () => undefined): {

@@ -1,7 +1,7 @@
 /**
  * A TCP/IP stack: one engine with its links and addresses, listeners and connections as Node's
- * streams. The typed API on which the hosts of node:net's shape stand. RFC 9293 §3.9.1's user calls are
- * listen, connect, and the members of StackSocket. Holds no protocol logic.
+ * streams. The typed API on which the hosts of node:net's shape stand. RFC 9293 §3.9.1's user calls
+ * are listen, connect, and the members of StackSocket. Holds no protocol logic.
  */
 
 import './dispose.js';
@@ -105,8 +105,8 @@ export class Stack {
 
   /**
    * Active OPEN. 'connect' or 'error' (ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, …) follows; what the
-   * engine refuses at once (EADDRNOTAVAIL, ENETUNREACH, ENFILE) is an 'error' event too, as in Node.
-   * Bytes written before are sent after the handshake.
+   * engine refuses at once (EADDRNOTAVAIL, ENETUNREACH, ENFILE) is an 'error' event too, as in
+   * Node. Bytes written before are sent after the handshake.
    */
   connect(options: ConnectOptions, onConnect?: () => void): StackSocket {
     const { address, port } = options;

@@ -1,7 +1,7 @@
 /**
- * What a socket still has to put into the engine's send stream: the chunks of one write call that did
- * not fit, or a pattern without end. Copies each byte once. Stops at a full stream; EVENT_WRITABLE
- * goes on. Used by socket.ts alone.
+ * What a socket still has to put into the engine's send stream: the chunks of one write call that
+ * did not fit, or a pattern without end. Copies each byte once. Stops at a full stream;
+ * EVENT_WRITABLE goes on. Used by socket.ts alone.
  */
 
 import { Errno } from '../../assembly/abi.js';

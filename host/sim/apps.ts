@@ -1,7 +1,8 @@
 /**
- * Applications for simulated hosts: one end of a transfer, with content that is verified byte by byte;
- * a server that makes an end for each connection; echo. They call the engine as any host does, from
- * events, and note what they learn. Every end ends by itself: done, failed, or cut by the test.
+ * Applications for simulated hosts: one end of a transfer, with content that is verified byte by
+ * byte; a server that makes an end for each connection; echo. They call the engine as any host
+ * does, from events, and note what they learn. Every end ends by itself: done, failed, or cut by
+ * the test.
  */
 
 import {

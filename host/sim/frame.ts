@@ -1,7 +1,7 @@
 /**
  * Frames on their way between two rings, and the pool they come from: a frame is taken when it
- * leaves a transmit ring and given back when it was delivered or dropped, so that a long run does not
- * allocate. A frame here begins with its IP header. Used by elements and ports.
+ * leaves a transmit ring and given back when it was delivered or dropped, so that a long run does
+ * not allocate. A frame here begins with its IP header. Used by elements and ports.
  */
 
 import { VNET_HDR_BYTES } from '../../assembly/abi.js';

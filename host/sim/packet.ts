@@ -137,8 +137,8 @@ function isIcmpError(bytes: Uint8Array, length: number, version: 4 | 6): boolean
 }
 
 /**
- * Writes the ICMP or ICMPv6 error that a router answers to a packet with: its beginning is quoted, up
- * to 576 bytes in all (RFC 1812 §4.3.2.3) or 1280 (RFC 4443 §2.4).
+ * Writes the ICMP or ICMPv6 error that a router answers to a packet with: its beginning is quoted,
+ * up to 576 bytes in all (RFC 1812 §4.3.2.3) or 1280 (RFC 4443 §2.4).
  * @param into room for 1,280 bytes
  * @returns the length of the error; 0 when the packet is none that may be answered
  */

@@ -1,7 +1,7 @@
 /**
- * The simulator's only source of chance: sfc32 (Chris Doty-Humphrey's PractRand), 128 bits of state,
- * seeded. Each element and application takes its own generator by fork(), so that adding one does
- * not change what the others draw. Not for secrets.
+ * The simulator's only source of chance: sfc32 (Chris Doty-Humphrey's PractRand), 128 bits of
+ * state, seeded. Each element and application takes its own generator by fork(), so that adding one
+ * does not change what the others draw. Not for secrets.
  */
 
 import { seedWords } from '../core/config.js';

@@ -1,8 +1,8 @@
 /**
- * Records everything that goes into an engine and comes out of it, so that another host can give the
- * same inputs and compare the outputs byte for byte (docs/replay.md). It stands between the engine
- * and its calls: what the host wrote into rings and streams is read off before the next call, what
- * the engine published is read off after it. Works for any host, simulated or real.
+ * Records everything that goes into an engine and comes out of it, so that another host can give
+ * the same inputs and compare the outputs byte for byte (docs/replay.md). It stands between the
+ * engine and its calls: what the host wrote into rings and streams is read off before the next
+ * call, what the engine published is read off after it. Works for any host, simulated or real.
  */
 
 import {

@@ -1,6 +1,7 @@
 /**
- * The file format of recordings (docs/replay.md): a header and records, little endian. The writer and
- * the reader of its bytes; what is written and how it is compared is in recorder.ts and replay.ts.
+ * The file format of recordings (docs/replay.md): a header and records, little endian. The writer
+ * and the reader of its bytes; what is written and how it is compared is in recorder.ts and
+ * replay.ts.
  */
 
 export const RECORDING_MAGIC = 'ACKORNR1';

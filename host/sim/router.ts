@@ -1,7 +1,8 @@
 /**
- * A router between links: forwards IP packets by longest prefix, lowers TTL or hop limit and answers
- * with ICMP when it runs out or no route is known (RFC 1812 §4.3.3, §5.3.1; RFC 4443 §3.1, §3.3). So
- * that topologies can be more than one wire. It has no engine and no queues: links have those.
+ * A router between links: forwards IP packets by longest prefix, lowers TTL or hop limit and
+ * answers with ICMP when it runs out or no route is known (RFC 1812 §4.3.3, §5.3.1; RFC 4443 §3.1,
+ * §3.3). So that topologies can be more than one wire. It has no engine and no queues: links have
+ * those.
  */
 
 import { cidrContains, type AddressWords, type Cidr } from '../core/address.js';

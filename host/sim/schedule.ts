@@ -1,7 +1,8 @@
 /**
  * What happens next in virtual time: a binary heap of actors, each in it at most once, so that
  * nothing is allocated while a simulation runs. Equal times fire in the order they were set: a run
- * is a function of its seed. Times are integer µs below 2⁵³ (285 years). Used by everything in sim/.
+ * is a function of its seed. Times are integer µs below 2⁵³ (285 years). Used by everything in
+ * sim/.
  */
 
 /** Something that wants to act at a time. */

@@ -1,7 +1,7 @@
 /**
  * A simulated network: engines, routers and links under one virtual clock and one seed. A run is a
- * function of its seed: everything random comes from it, and equal times fire in a fixed order. Time
- * is integer µs. Used by tests, benchmarks, `ackorn sim` and ackorn/testing; portable.
+ * function of its seed: everything random comes from it, and equal times fire in a fixed order.
+ * Time is integer µs. Used by tests, benchmarks, `ackorn sim` and ackorn/testing; portable.
  */
 
 import { LINK_CSUM, LINK_TSO4, LINK_TSO6, LINK_UP, LINK_VNET_HDR } from '../../assembly/abi.js';

@@ -1,7 +1,7 @@
 /**
- * `ackorn/testing`: two stacks on a wire inside the process, with faults, in virtual or real time. No
- * privileges, any system that runs Node. `await using` frees them and fails on what was left open:
- * connections, listeners, records and memory that did not come back.
+ * `ackorn/testing`: two stacks on a wire inside the process, with faults, in virtual or real time.
+ * No privileges, any system that runs Node. `await using` frees them and fails on what was left
+ * open: connections, listeners, records and memory that did not come back.
  */
 
 import '../node/dispose.js';
@@ -9,10 +9,11 @@ import type { EngineConfig } from '../core/config.js';
 import { formatAddress } from '../core/address.js';
 import { POOL_NAMES, type PoolName } from '../core/records.js';
 import { engineModule } from '../node/engine.js';
+import type { StackSocket } from '../node/socket.js';
 import { Stack } from '../node/stack.js';
 import {
-  corrupt, delay, duplicate, jitter, loss, rate, reorder, Simulation, type ElementFactory, type Link,
-  type SimHost,
+  corrupt, delay, duplicate, jitter, loss, rate, reorder, Simulation, type ElementFactory,
+  type Link, type SimHost,
 } from '../sim/index.js';
 import { Pacer, SimDriver } from './driver.js';
 
@@ -73,6 +74,10 @@ function usage(host: SimHost): Baseline {
 
 /** Longest that the end of everything may take: retransmissions of FINs, TIME-WAIT, time-outs. */
 const SETTLE_US = 3600e6;
+
+/** How long the end of the test waits for what is closing already. */
+const GRACE_VIRTUAL_MS = 10_000;
+const GRACE_REAL_MS = 500;
 
 /** Two stacks, and what the test can do to their world. */
 export class Pair {
@@ -136,7 +141,13 @@ export class Pair {
 
   /** Resolves when the pair's clock is `ms` further. */
   sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#pacer.clock.after(ms, resolve));
+    this.#pacer.ref();
+    return new Promise((resolve) => {
+      this.#pacer.clock.after(ms, () => {
+        this.#pacer.unref();
+        resolve();
+      });
+    });
   }
 
   /**
@@ -146,6 +157,7 @@ export class Pair {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    await this.#grace();
     const left = [
       ...this.#left('client', this.client), ...this.#left('server', this.server),
     ];
@@ -155,6 +167,14 @@ export class Pair {
     if (this.#error !== undefined) throw this.#error;
     this.#settle(left);
     if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
+  }
+
+  /** What is closing gets the time to do so: closing is not leaking. */
+  async #grace(): Promise<void> {
+    const endMs = this.nowMs + (this.#pacer.virtual ? GRACE_VIRTUAL_MS : GRACE_REAL_MS);
+    const open = (): boolean =>
+      this.#left('', this.client).length + this.#left('', this.server).length > 0;
+    while (open() && this.nowMs < endMs && this.#error === undefined) await this.sleep(10);
   }
 
   #left(name: string, stack: Stack): string[] {
@@ -168,7 +188,7 @@ export class Pair {
     return found;
   }
 
-  #describe(socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }): string {
+  #describe(socket: StackSocket): string {
     return `connection with ${socket.remoteAddress}:${socket.remotePort}`;
   }
 

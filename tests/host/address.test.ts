@@ -1,6 +1,6 @@
 /**
- * Addresses as text and as words: what is read, what is refused, and RFC 5952's spelling. The second
- * opinions are Node's isIP and the serialiser of WHATWG URL.
+ * Addresses as text and as words: what is read, what is refused, and RFC 5952's spelling. The
+ * second opinions are Node's isIP and the serialiser of WHATWG URL.
  */
 import assert from 'node:assert/strict';
 import { isIPv4, isIPv6 } from 'node:net';
@@ -21,7 +21,8 @@ test('IPv4 · dotted decimal is read strictly and written back', () => {
   assert.deepEqual(parseAddress('192.0.2.1'), [0, 0, 0xffff, 0xc0000201]);
   assert.equal(formatAddress([0, 0, 0xffff, 0xc0000201]), '192.0.2.1');
   assert.equal(formatAddress([0, 0, 0xffff, 0xc0000201], true), '::ffff:192.0.2.1');
-  for (const bad of ['', '1', '1.2.3', '1.2.3.4.5', '1.2.3.256', '01.2.3.4', '1.2.3.', ' 1.2.3.4']) {
+  const wrong = ['', '1', '1.2.3', '1.2.3.4.5', '1.2.3.256', '01.2.3.4', '1.2.3.', ' 1.2.3.4'];
+  for (const bad of wrong) {
     assert.equal(parseAddress(bad), undefined, bad);
     assert.equal(isIPv4(bad), false, `${bad}: Node agrees`);
   }

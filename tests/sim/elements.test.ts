@@ -1,6 +1,6 @@
 /**
- * Each element of a link by itself: what it does to a train of frames, that it gives every frame back
- * to the pool, and that equal seeds do equal things.
+ * Each element of a link by itself: what it does to a train of frames, that it gives every frame
+ * back to the pool, and that equal seeds do equal things.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
  * Random topologies and fault plans: every byte arrives in order or both ends learn of the failure;
- * pools return to their baseline; the same seed gives the same run. A failing seed is run alone with
- * ACKORN_SEED=N; ACKORN_SEEDS=10 tries ten times as many.
+ * pools return to their baseline; the same seed gives the same run. A failing seed is run alone
+ * with ACKORN_SEED=N; ACKORN_SEEDS=10 tries ten times as many.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,15 +1,17 @@
 /**
- * Random worlds for tests: a topology, a fault plan and transfers, all drawn from one seed. run() lets
- * it happen and gives what must be judged; judge() judges: every byte arrived in order or both ends
- * learned of the failure, and everything came back to the pools.
+ * Random worlds for tests: a topology, a fault plan and transfers, all drawn from one seed. run()
+ * lets it happen and gives what must be judged; judge() judges: every byte arrived in order or both
+ * ends learned of the failure, and everything came back to the pools.
  */
 import assert from 'node:assert/strict';
 import { Option } from '../../assembly/abi.js';
+import type { AddressWords } from '../../host/core/address.js';
 import type { EngineConfig } from '../../host/core/config.js';
 import { POOL_NAMES } from '../../host/core/records.js';
 import {
-  burstLoss, connect, corrupt, delay, duplicate, End, jitter, loss, mtu, outage, rate, Random, Recorder,
-  reorder, Server, SimHost, Simulation, stripOptions, tailDrop, type ElementFactory, type Link,
+  burstLoss, connect, corrupt, delay, duplicate, End, jitter, loss, mtu, outage, rate, Random,
+  Recorder, reorder, Server, SimHost, Simulation, stripOptions, tailDrop, type ElementFactory,
+  type Link,
 } from '../../host/sim/index.js';
 
 export interface World {
@@ -37,7 +39,10 @@ export function drawFaults(random: Random, plan: string[]): ElementFactory[] {
       add(`burst ${toBad}`, burstLoss({ toBad, toGood: 0.3 }));
     },
     () => { const us = random.below(50_000); add(`jitter ${us}`, jitter(us, { reorder: true })); },
-    () => { const p = random.unit() * 0.2; add(`reorder ${p}`, reorder(p, 1 + random.below(20_000))); },
+    () => {
+      const p = random.unit() * 0.2;
+      add(`reorder ${p}`, reorder(p, 1 + random.below(20_000)));
+    },
     () => { const p = random.unit() * 0.1; add(`duplicate ${p}`, duplicate(p)); },
     () => {
       // Once a world: two flips in one packet can cancel each other in TCP's checksum, which then
@@ -113,12 +118,10 @@ function connectHosts(
 }
 
 /** The address of a host, on whichever link it is. */
-function addressOf(world: World, at: number, six: boolean): readonly [number, number, number, number] {
+function addressOf(world: World, at: number, six: boolean): AddressWords {
   const link = world.links.length === 1 ? world.links[0] : world.links[at];
   const side = world.links.length === 1 ? at : 0;
-  return (link as Link).addresses[side as 0 | 1][six ? 1 : 0] as readonly [
-    number, number, number, number,
-  ];
+  return (link as Link).addresses[side as 0 | 1][six ? 1 : 0] as AddressWords;
 }
 
 function transfer(world: World, random: Random, at: number): void {

@@ -1,6 +1,6 @@
 /**
- * Corruption: one bit of some frames is flipped, anywhere from the first byte of the IP header on. One
- * bit, because the Internet checksum finds every single one: a test can count the drops.
+ * Corruption: one bit of some frames is flipped, anywhere from the first byte of the IP header on.
+ * One bit, because the Internet checksum finds every single one: a test can count the drops.
  */
 import { Element, probability, type ElementFactory } from '../element.js';
 import type { Frame } from '../frame.js';

@@ -1,6 +1,6 @@
 /**
- * Jitter: an additional delay drawn for each frame, uniform from 0 to a limit. Keeps the order unless
- * told otherwise, as netem does not and a queue on the way does.
+ * Jitter: an additional delay drawn for each frame, uniform from 0 to a limit. Keeps the order
+ * unless told otherwise, as netem does not and a queue on the way does.
  */
 import { Line, Scatter, duration, type ElementFactory } from '../element.js';
 import type { Frame } from '../frame.js';

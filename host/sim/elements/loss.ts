@@ -1,6 +1,6 @@
 /**
- * Loss: by probability, by pattern, and in bursts (Gilbert 1960, Elliott 1963: a good and a bad state
- * with a loss probability each).
+ * Loss: by probability, by pattern, and in bursts (Gilbert 1960, Elliott 1963: a good and a bad
+ * state with a loss probability each).
  */
 import { Element, probability, type ElementFactory } from '../element.js';
 import type { Frame } from '../frame.js';

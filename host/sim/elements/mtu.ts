@@ -1,6 +1,6 @@
 /**
- * A narrower link on the way: what is too large is dropped, and a router answers with ICMP (RFC 1191
- * §4, RFC 8201 §4) unless it is one of those that say nothing (RFC 2923 §2.1: the black hole).
+ * A narrower link on the way: what is too large is dropped, and a router answers with ICMP (RFC
+ * 1191 §4, RFC 8201 §4) unless it is one of those that say nothing (RFC 2923 §2.1: the black hole).
  */
 import { parseAddress, type AddressWords } from '../../core/address.js';
 import { Element, type ElementFactory } from '../element.js';

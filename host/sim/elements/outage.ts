@@ -1,6 +1,6 @@
 /**
- * Outages: times in which nothing passes. A black hole is an outage without end. The frames that are
- * already behind this element go on.
+ * Outages: times in which nothing passes. A black hole is an outage without end. The frames that
+ * are already behind this element go on.
  */
 import { Element, type ElementFactory } from '../element.js';
 import type { Frame } from '../frame.js';

@@ -1,7 +1,7 @@
 /**
- * A link's bit rate with the queue before it: frames leave one after the other, each taking its bits'
- * time; what finds the queue full is dropped. The discipline is chosen by the user (elements/queue.ts).
- * Only IP bytes count, as tc counts on a TUN device.
+ * A link's bit rate with the queue before it: frames leave one after the other, each taking its
+ * bits' time; what finds the queue full is dropped. The discipline is chosen by the user
+ * (elements/queue.ts). Only IP bytes count, as tc counts on a TUN device.
  */
 import { Element, type ElementFactory } from '../element.js';
 import { FrameQueue, type Frame } from '../frame.js';
