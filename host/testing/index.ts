@@ -146,6 +146,8 @@ export class Pair {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    // What the test closed last tells so at the next tick: it is not left open.
+    await new Promise((resolve) => setImmediate(resolve));
     const left = [
       ...this.#left('client', this.client), ...this.#left('server', this.server),
     ];
