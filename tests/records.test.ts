@@ -82,7 +82,8 @@ describe('records · samples', () => {
     assert.equal(sample?.bytes, 18);
   });
   test('comments of one line and of several, a heading once', () => {
-    const sample = parse('  // -- send\n  /** One. */\n  a: u8;\n  /**\n   * Two\n   * lines.\n   */\n  b: u8;');
+    const two = '  /**\n   * Two\n   * lines.\n   */\n  b: u8;';
+    const sample = parse(`  // -- send\n  /** One. */\n  a: u8;\n${two}`);
     assert.deepEqual(sample?.fields.map(({ comment }) => comment), ['One.', 'Two lines.']);
     assert.deepEqual(sample?.fields.map(({ group }) => group), ['send', '']);
   });
@@ -91,6 +92,7 @@ describe('records · samples', () => {
     assert.throws(() => parse('  nonsense'), /sample\.ts:3 is no field/);
   });
   test('a quotation that is not there is an error', () => {
-    assert.throws(() => quotedComment({ path: 'a.ts', text: '/* b */' }, 'c'), /a\.ts has no comment/);
+    const file = { path: 'a.ts', text: '/* b */' };
+    assert.throws(() => quotedComment(file, 'c'), /a\.ts has no comment/);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Reads the engine's record classes out of its sources: names, types, comments, and the offsets that
- * AssemblyScript gives them (each field at the next multiple of its size). Called by
+ * Reads the engine's record classes out of its sources: names, types, comments, and the offsets
+ * that AssemblyScript gives them (each field at the next multiple of its size). Called by
  * tools/records.ts; tests/records.test.ts has the compiler confirm every offset.
  */
 import type { TextFile } from './tidy/source.js';
@@ -30,7 +30,8 @@ const SIZES: Readonly<Record<string, number>> = { u8: 1, u16: 2, u32: 4, u64: 8 
 
 /** The text of a comment that ends where `lines` end: without its slashes and stars. */
 function commentText(lines: readonly string[]): string {
-  return lines.join(' ').replaceAll(/\/\*\*|\*\/|^\s*\*|\s\*\s/g, ' ').replaceAll(/\s+/g, ' ').trim();
+  const bare = lines.join(' ').replaceAll(/\/\*\*|\*\/|^\s*\*|\s\*\s/g, ' ');
+  return bare.replaceAll(/\s+/g, ' ').trim();
 }
 
 interface Body {
@@ -97,7 +98,8 @@ export function quotedComment({ path, text }: TextFile, phrase: string): string[
   const end = text.indexOf('*/', at);
   if (at < 0 || begin < 0 || end < 0) throw new Error(`${path} has no comment with "${phrase}"`);
   const lines = text.slice(begin, end).split('\n').slice(1);
-  const bare = lines.map((line) => line.replace(/^\s*\*/, '').trimEnd()).filter((line) => line !== '');
+  const bare = lines.map((line) => line.replace(/^\s*\*/, '').trimEnd())
+    .filter((line) => line !== '');
   const indent = Math.min(...bare.map((line) => /^ */.exec(line)?.[0].length ?? 0));
   return bare.map((line) => line.slice(indent));
 }

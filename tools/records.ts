@@ -2,7 +2,8 @@
  * The byte tables of docs/decisions/0001-records.md. Each stands behind a marker,
  * `<!-- record NAME FILE -->`, `<!-- layout NAME -->`, `<!-- quote FILE "WORDS" -->` or
  * `<!-- costs -->`, and is made from the sources: `node build/js/tools/records.js --write` renews
- * them all, without --write it says which are old. Called by tests/records.test.ts.
+ * them all, without it says whether one is old; `--costs` prints what each kind of record costs.
+ * Called by tests/records.test.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as abi from '../assembly/abi.js';
@@ -29,8 +30,8 @@ type Cell = string | number;
 
 function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
   const line = (cells: readonly Cell[]) => `| ${cells.join(' | ')} |`;
-  const rule = `|${head.map((name) => (/^(offset|bytes|at )/.test(name) ? '--:' : '---')).join('|')}|`;
-  return [line(head), rule, ...rows.map(line)];
+  const rule = head.map((name) => (/^(offset|bytes)$/.test(name) ? '--:' : '---')).join('|');
+  return [line(head), `|${rule}|`, ...rows.map(line)];
 }
 
 const escaped = (text: string): string => text.replaceAll('|', '\\|');
@@ -172,12 +173,19 @@ export function renewed(text: string): string {
   });
 }
 
-if (process.argv[1] === at('build', 'js', 'tools', 'records.js')) {
+function main(args: readonly string[]): void {
+  if (args.includes('--costs')) {
+    process.stdout.write(`${costTable().join('\n')}\n`);
+    return;
+  }
   const text = readFileSync(at(DOCUMENT), 'utf8');
   const fresh = renewed(text);
-  if (process.argv.includes('--write')) writeFileSync(at(DOCUMENT), fresh);
-  else if (fresh !== text) {
+  if (args.includes('--write')) {
+    writeFileSync(at(DOCUMENT), fresh);
+  } else if (fresh !== text) {
     process.stderr.write(`${DOCUMENT} is old: node build/js/tools/records.js --write\n`);
     process.exitCode = 1;
   }
 }
+
+if (process.argv[1] === at('build', 'js', 'tools', 'records.js')) main(process.argv.slice(2));

@@ -11,6 +11,8 @@ export type { Clock, Driver, Timer } from './clock.js';
 export type { OptionName, SocketOptionValues } from './options.js';
 export type { SocketError } from './errors.js';
 export type { Link } from './link/link.js';
+export { TunLink, type TunLinkOptions } from './link/tun.js';
+export { createWire, type Wire, type WireOptions } from './link/wire.js';
 export {
   Engine, EngineError, EngineFault, EngineSetupError, engineModule,
   type ConfigName, type EngineConfig, type ProfileName,
