@@ -10,13 +10,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import binaryen from 'binaryen';
+import { ABI_VERSION, CONFIG_AT, CONFIG_WORDS, DIRECTORY_AT } from '../../assembly/abi.js';
 import type { EngineConfig } from '../../host/core/config.js';
 import type { CallFilter } from '../../host/core/engine.js';
+import { CALLS } from '../../host/core/exports.js';
 import {
   connect, delay, jitter, loss, type Port, Recorder, reorder, Server, type SimHost, Simulation,
   type LinkOptions,
 } from '../../host/sim/index.js';
-import { HEADER_BYTES, RecordingReader, RecordTag } from '../../host/sim/recording.js';
+import {
+  HEADER_BYTES, RECORDING_MAGIC, RecordingReader, RecordingWriter, RecordTag,
+} from '../../host/sim/recording.js';
 import { at } from '../../tools/repository.js';
 
 const WORKSPACE = at('host', 'wasmtime');
@@ -41,6 +46,13 @@ async function cargo(...args: string[]): Promise<string> {
   });
   assert.equal(status, 0, `cargo ${args.join(' ')}:\n${output}`);
   return output;
+}
+
+/** How the program ended, and what it said. */
+interface Outcome {
+  readonly status: number | null;
+  readonly out: string;
+  readonly error: string;
 }
 
 /** What one engine of a run took in and gave out, counted without the recorder. */
@@ -141,6 +153,43 @@ function flipped(data: Uint8Array, place: number): Uint8Array {
   return changed;
 }
 
+/** A module that looks like an engine and traps in poll; or that lacks something. */
+function counterfeit(
+  { version = ABI_VERSION, without = '', first = '', pages = 1 },
+): Uint8Array {
+  const bodies: Record<string, string> = {
+    boot: `(i32.store (i32.const ${DIRECTORY_AT}) (i32.const ${version})) (i32.const 0)`,
+    poll: '(unreachable)',
+  };
+  const functions = CALLS.filter(([name]) => name !== without).map(([name, parameters]) =>
+    `(func (export "${name}") ${'(param i32)'.repeat(parameters)} (result i32)
+      ${bodies[name] ?? '(i32.const 0)'})`);
+  const module = binaryen.parseText(
+    `(module ${first} (memory (export "memory") ${pages}) ${functions.join('\n')})`);
+  const wasm = module.emitBinary();
+  module.dispose();
+  return wasm;
+}
+
+/** The shortest recording with a poll, of a memory of one page. */
+function bootAndPoll(): Uint8Array {
+  const out = new RecordingWriter();
+  out.bytes(new TextEncoder().encode(RECORDING_MAGIC));
+  for (const word of [ABI_VERSION, 65_536]) out.u32(word);
+  out.u8(RecordTag.Write);
+  for (const word of [CONFIG_AT, CONFIG_WORDS * 4]) out.u32(word);
+  out.bytes(new Uint8Array(CONFIG_WORDS * 4));
+  for (const name of ['boot', 'poll']) {
+    const number = CALLS.findIndex(([call]) => call === name);
+    const [, parameters] = CALLS[number] as (typeof CALLS)[number];
+    for (const byte of [RecordTag.Call, number, parameters]) out.u8(byte);
+    for (let word = 0; word < parameters + 1; word++) out.u32(0);
+  }
+  out.u8(RecordTag.End);
+  out.u32(0);
+  return out.finish();
+}
+
 const LOSSY: LinkOptions = {
   elements: [loss(0.03), reorder(0.1, 8000), jitter(3000, { reorder: true }), delay(20_000)],
 };
@@ -153,16 +202,23 @@ const RUNS: readonly Run[] = [
   ['super-segments, descriptors held', 5, OFFLOAD, LARGE],
 ];
 
-function suite(): void {
+const missing = spawnSync('cargo', ['--version']).status !== 0;
+if (missing) {
+  const reason = 'cargo is not installed: nothing on wasmtime can be tested';
+  const skip = process.env['CI'] === 'true' ? false : reason;
+  test('wasmtime · replay', { skip }, () => assert.fail(reason));
+} else describe('wasmtime · replay', () => {
   const module = new WebAssembly.Module(readFileSync(ENGINE));
   const folder = mkdtempSync(join(tmpdir(), 'ackorn-replay-'));
   const file = join(folder, 'run.recording');
   after(() => rmSync(folder, { recursive: true }));
   before(() => cargo('build', '--locked', '-p', 'ackorn-replay'));
 
-  const replay = (data: Uint8Array): { status: number | null; out: string; error: string } => {
+  const replay = (data: Uint8Array, engine?: Uint8Array): Outcome => {
     writeFileSync(file, data);
-    const { status, stdout, stderr, error } = spawnSync(PROGRAM, [ENGINE, file], {
+    const wasm = engine === undefined ? ENGINE : join(folder, 'engine.wasm');
+    if (engine !== undefined) writeFileSync(wasm, engine);
+    const { status, stdout, stderr, error } = spawnSync(PROGRAM, [wasm, file], {
       encoding: 'utf8',
     });
     if (error !== undefined) throw error;
@@ -221,6 +277,28 @@ function suite(): void {
     assert.match(replay(twice).out, /^different: .* published a frame too few on link 0\n$/);
   });
 
+  test('a trap where a result was recorded · told with what the engine left at FAULT', () => {
+    const { status, out } = replay(bootAndPoll(), counterfeit({}));
+    assert.equal(status, 1);
+    assert.match(out, /^different: .*: poll trapped: wasm trap: .*unreachable.*; FAULT 0, 0\n$/);
+  });
+
+  test('a module that is no engine of this ABI · refused with one line', () => {
+    const modules: readonly (readonly [Uint8Array, RegExp])[] = [
+      [new TextEncoder().encode('(module)'), /not wasm/],
+      [counterfeit({ version: ABI_VERSION + 1 }), /the engine speaks ABI/],
+      [counterfeit({ without: 'icmpEcho' }), /it has no icmpEcho with \d parameters/],
+      [counterfeit({ first: '(import "env" "abort" (func))' }), /it imports abort/],
+      [counterfeit({ pages: 2 }), /a memory of 1 pages is not to be had/],
+    ];
+    for (const [engine, expected] of modules) {
+      const { status, error } = replay(bootAndPoll(), engine);
+      assert.equal(status, 2, error);
+      assert.match(error, expected);
+      assert.match(error, /^ackorn-replay: .*\n$/);
+    }
+  });
+
   test('no recording, half of one, one of another ABI, no file · refused with one line', () => {
     const { data } = run(module, 9, LOSSY)[0] as Recorded;
     const half = data.subarray(0, data.length >> 1);
@@ -243,12 +321,4 @@ function suite(): void {
     assert.equal(none.status, 2);
     assert.match(none.stderr, /^ackorn-replay: .*\n$/);
   });
-}
-
-if (spawnSync('cargo', ['--version']).status === 0) {
-  describe('wasmtime · replay', suite);
-} else {
-  const ci = process.env['CI'] === 'true';
-  const reason = 'cargo is not installed: nothing on wasmtime can be tested';
-  test('wasmtime · replay', { skip: ci ? false : reason }, () => assert.fail(reason));
-}
+});

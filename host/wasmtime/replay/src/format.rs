@@ -1,7 +1,7 @@
-//! Reads a recording (docs/replay.md) out of its bytes: the whole file is checked before anything is
-//! replayed, so that a replay can only end as identical or different. Whatever the bytes are, the
-//! answer is a list of records or one line about what is wrong with them. Called by main.rs; knows
-//! nothing of wasm.
+//! Reads a recording (docs/replay.md) out of its bytes: the whole file is checked before anything
+//! is replayed, so that a replay can only end as identical or different. Whatever the bytes are,
+//! the answer is a list of records or one line about what is wrong with them. Called by main.rs;
+//! knows nothing of wasm.
 
 use std::fmt;
 

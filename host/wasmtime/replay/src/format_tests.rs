@@ -1,5 +1,6 @@
-//! The reader on a small recording that holds every kind of record, and on everything that may be
-//! wrong with it: cut at every byte, a byte changed to anything, each rule of docs/replay.md broken.
+//! The reader on a small recording that holds every kind of record, and on everything that may
+//! be wrong with it: cut at every byte, a byte changed to anything, each rule of docs/replay.md
+//! broken.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! `ackorn-replay ENGINE.wasm RECORDING`: replays a recorded run on wasmtime. Exit code 0 and
-//! `N polls, N frames in, N frames out, identical` when every output is the recorded one; 1 and the
-//! first difference with its place; 2 and one line on stderr when nothing could be compared: no such
-//! file, a malformed recording, a module of another ABI.
+//! `N polls, N frames in, N frames out, identical` when every output is the recorded one; 1 and
+//! the first difference with its place; 2 and one line on stderr when nothing could be compared: no
+//! such file, a malformed recording, a module of another ABI.
 #![forbid(unsafe_code)]
 
 mod abi;
