@@ -124,6 +124,7 @@ export function ipFinish(
     ipv6WriteAddresses(ip, source, destination);
     count(Counter.Ip6OutRequests);
   } else {
+    //= rfc9293 MAY-4
     const id = dontFragment ? 0 : identification();
     const fragment = dontFragment ? IPV4_DF : 0;
     const to = readU32(destination + 12);

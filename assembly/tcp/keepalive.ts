@@ -40,7 +40,7 @@ export function keepAliveDelayUs(tcb: Tcb): u64 {
   return (idleMs > silent ? idleMs - silent : 1) * 1000;
 }
 
-//= rfc9293 MUST-24
+//= rfc9293 MUST-24, MAY-5
 //= rfc9293 MUST-26
 //= rfc9293 MUST-29
 //= rfc9293 SHLD-12

@@ -30,7 +30,7 @@ export function headerBytes(isV6: bool): u32 {
   return isV6 ? 60 : 40;
 }
 
-//= rfc9293 MUST-67
+//= rfc9293 MUST-67, SHLD-6
 /** What our SYNs announce: the largest payload the link lets us receive. */
 export function advertisedMss(localAddress: u32, isV6: bool, maxSegment: u32): u32 {
   const mss = min<u32>(ipMtu(localAddress) - headerBytes(isV6), 65535);

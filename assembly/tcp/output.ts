@@ -131,7 +131,7 @@ function partialMayLeave(tcb: Tcb, busy: Busy): bool {
 }
 
 //= rfc9293 MUST-38
-//= rfc9293 SHLD-28
+//= rfc9293 SHLD-28, MAY-16
 /** Payload bytes that may leave now, 0 for none. */
 function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
   const mss: u32 = tcb.sndMss;

@@ -72,6 +72,7 @@ export class Tcb {
   // -- send (RFC 9293 §3.3.1)
   sndUna: u32;
   sndNxt: u32;
+  //= rfc9293 REC-1
   /** Bytes, scaled. */
   sndWnd: u32;
   sndWl1: u32;

@@ -5,6 +5,7 @@
  */
 import { Config } from "../abi";
 import { config } from "../config";
+import { system } from "../memory";
 import { Extra, TF_ORPHAN, Tcb } from "./records";
 import { rtoAfter } from "./rtt";
 
@@ -84,6 +85,9 @@ export function retransmitGiveUp(tcb: Tcb): bool {
 /** The timer fired for data or FIN; tcb.retries does not count this firing yet. */
 //= rfc9293 SHLD-10
 export function retransmitVerdict(tcb: Tcb): RetransmitVerdict {
+  if (shrunkToZero(tcb)) {
+    return shrunkGiveUp(tcb) ? RetransmitVerdict.GiveUp : RetransmitVerdict.Again;
+  }
   if (retransmitGiveUp(tcb)) return RetransmitVerdict.GiveUp;
   const troubled = timedOut(tcb, retriesWorthMs(config(Config.tcp_retries1)));
   return troubled ? RetransmitVerdict.AgainTroubled : RetransmitVerdict.Again;
@@ -148,4 +152,26 @@ export function probeTimerUs(tcb: Tcb): u32 {
   const spent = probedMs(tcb) - rto / 1000;
   const left = <u64>user > spent ? (<u64>user - spent) * 1000 : 1000;
   return left < <u64>rto ? <u32>left : rto;
+}
+
+/** The peer took its window back under data in flight: retransmissions are probes now. */
+export function shrunkToZero(tcb: Tcb): bool {
+  return tcb.sndWnd == 0 && tcb.extra != 0 && (tcb.flags & TF_ORPHAN) == 0;
+}
+
+//= rfc9293 SHLD-17
+/**
+ * Nothing was heard for two of the longest time-outs (Linux's tcp_rtx_probe0_timed_out). As long as
+ * the peer answers, with its window closed, the connection stays; but TCP_USER_TIMEOUT ends it.
+ */
+function shrunkGiveUp(tcb: Tcb): bool {
+  const user = userTimeoutMs(tcb);
+  const tried = probedMs(tcb);
+  let most: u32 = config(Config.tcp_rto_max_ms) * 2;
+  if (user != 0) {
+    if (tried > user) return true;
+    most = min(most, user);
+  }
+  const heard = changetype<Extra>(<usize>tcb.extra).lastAckRecvMs;
+  return system().nowMs - heard > most && tried > most;
 }

@@ -79,6 +79,7 @@ export function segmentSend(tcb: Tcb, seq: u32, length: u32, flags: u32): i32 {
     done += run;
   }
   const e = changetype<Endpoint>(tcb);
+  //= rfc9293 SHLD-22
   ipFinish(slot, e, TCP_PROTOCOL, tcb.tos, tcb.ttl, 20 + options, length, tcb.sndMss, true);
   sent(tcb, length, flags);
   return <i32>length;

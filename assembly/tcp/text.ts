@@ -146,7 +146,7 @@ function absorb(tcb: Tcb): bool {
   return fin;
 }
 
-//= rfc9293 SHLD-31
+//= rfc9293 SHLD-31, MAY-13
 /** Begins beyond rcvNxt: kept in its place, told by SACK, and acknowledged at once. */
 function outOfOrder(tcb: Tcb, a: Arrival, fin: bool): void {
   if (!busyTake(tcb)) return;

@@ -92,7 +92,7 @@ export const enum TimeWaitVerdict {
   Reopen = 1,
 }
 
-//= rfc9293 MAY-2
+//= rfc9293 MAY-2, SHLD-4
 //= rfc6191 2
 /** Linux's tcp_timewait_state_process. */
 export function timeWaitInput(tw: TimeWait, a: Arrival, o: TcpOptions): TimeWaitVerdict {

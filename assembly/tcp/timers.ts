@@ -21,7 +21,8 @@ import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, Tcb, TimerKind,
 } from "./records";
 import {
-  RetransmitVerdict, probeGiveUp, probeTimerUs, retransmitSynVerdict, retransmitTimerUs, retransmitVerdict,
+  RetransmitVerdict, probeGiveUp, probeTimerUs, retransmitSynVerdict, retransmitTimerUs,
+  retransmitVerdict, shrunkToZero,
 } from "./retransmit";
 import { rtoBackedOffUs } from "./rtt";
 import { busyOf, busyQuiet, busyRelease, extraOf, outputList, tcbClosed } from "./tcb";
@@ -170,10 +171,11 @@ function retransmitFire(tcb: Tcb): void {
     timedOut(tcb);
     return;
   }
+  //= rfc9293 SHLD-9
   if (verdict == RetransmitVerdict.AgainTroubled) post(tcb, EVENT_SOFT_ERROR);
   if (tcb.busy != 0 && busyOf(tcb).segmentFirst != 0) recoveryOnTimeout(tcb, busyOf(tcb));
   else retransmitFinAlone(tcb);
-  if (tcb.retries < 255) tcb.retries++;
+  if (tcb.retries < 255 && !shrunkToZero(tcb)) tcb.retries++;
   if (tcb.backoff < 31) tcb.backoff++;
   outputList(tcb);
   timerSet(tcb, TimerKind.Retransmit, retransmitTimerUs(tcb));

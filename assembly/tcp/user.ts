@@ -281,7 +281,7 @@ function wantWrite(tcb: Tcb): i32 {
   return 0;
 }
 
-//= rfc9293 MUST-30
+//= rfc9293 MUST-30, MAY-15
 export function userSendCommit(tcb: Tcb, length: u32, flags: u32): i32 {
   if (flags & ~(MSG_OOB | MSG_MORE)) return -Errno.EOPNOTSUPP;
   if (tcb.busy == 0) return length == 0 ? 0 : -Errno.EINVAL;

@@ -63,7 +63,7 @@ function worthTelling(tcb: Tcb): u32 {
   return max<u32>(min(half, <u32>tcb.rcvMss), 1);
 }
 
-//= rfc9293 SHLD-14
+//= rfc9293 SHLD-14, MAY-8
 //= rfc9293 MUST-39
 /** The window to tell now, bytes from rcvNxt: never less than promised before. */
 function windowToTell(tcb: Tcb): u32 {

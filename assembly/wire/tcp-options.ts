@@ -99,6 +99,7 @@ export function optionsParse(o: TcpOptions, at: usize, length: u32): bool {
   const end = at + min(length, TCP_OPTIONS_MAX);
   while (at < end) { // bounded: each turn moves on by at least one of 40 bytes
     const kind: u32 = load<u8>(at);
+    //= rfc9293 MUST-69
     if (kind == KIND_EOL) return true; // what follows is padding (MUST-69), whatever it holds
     if (kind == KIND_NOP) {
       at += 1;
@@ -178,7 +179,7 @@ function parseSack(o: TcpOptions, at: usize, length: u32): void {
  * timestamps mss, nop, nop, sackOK, nop, wscale. `wscale` -1: none. Returns their bytes, at most
  * 20, always a multiple of four.
  */
-//= rfc9293 MUST-14
+//= rfc9293 MUST-14, SHLD-5, MAY-3
 //= rfc9293 MUST-65 (the one writer of MSS)
 export function optionsWriteSyn(
   at: usize, mss: u32, sackOk: bool, ts: bool, tsVal: u32, tsEcr: u32, wscale: i32,

@@ -42,6 +42,7 @@ const SYSCTLS = {
   tcp_abort_on_overflow: 0,
   tcp_fin_timeout: 60, // seconds
   tcp_tw_reuse: 2, // Linux: on loopback only
+  //= rfc9293 MUST-28
   tcp_keepalive_time: 7200, // seconds; RFC 9293 MUST-28: two hours or more
   tcp_keepalive_intvl: 75, // seconds
   tcp_keepalive_probes: 9,

@@ -193,7 +193,6 @@ both('established · empty segment before the window (keep-alive) · ACK, one in
   peer.expect({ flags: '.', seq: 1, ack: 1 });
 });
 
-//= rfc9293 MAY-6
 both('established · keep-alive with one garbage octet · ACK at once, octet not delivered', (b) => {
   const { sock, peer } = b.passive();
   peer.sends({ flags: '.', len: 10 });

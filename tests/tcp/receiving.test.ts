@@ -207,7 +207,6 @@ both('established · bare FIN beyond a hole · the same', (b) => {
   assert.equal(sock.state, 'CLOSE_WAIT');
 });
 
-//= rfc9293 MAY-17
 both('established · PSH or not · readable at once, nothing waits for it', (b) => {
   const { sock, peer } = b.passive();
   peer.sends({ flags: '.', len: 10 });

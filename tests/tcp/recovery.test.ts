@@ -236,7 +236,6 @@ both('established · reordering by six, seen · DupThresh grows (tcp_reordering)
   assert.ok(b.counter('TcpExtTCPSACKReorder') > 0);
 });
 
-//= rfc9293 MAY-18
 both('established · fast recovery · cwnd nears ssthresh, no new time-out', (b) => {
   const { sock, peer } = flight(b, true, 12);
   for (let last = 2; last <= 10; last++) peer.sends({ flags: '.', ack: 1, sack: [k(1, last)] });

@@ -248,12 +248,13 @@ both('established · link down for a while · the same bytes leave later', (b) =
   peer.sends({ flags: '.' });
 });
 
-//= rfc9293 MAY-4
+//= rfc9293 MUST-2, MAY-4
 both('established · retransmission · same bytes, same PSH, a checksum of its own', (b) => {
   const { sock, peer } = measured(b, 10, { ts: 5 });
   sock.writeAll(321);
   const first = peer.expect({ flags: 'P.', seq: 1, len: 321 });
   const again = peer.expect({ flags: 'P.', seq: 1, len: 321, after: sock.info.rto / 1000 });
   assert.deepEqual(again.data, first.data);
+  assert.equal(again.id, first.id);
   peer.sends({ flags: '.' });
 });

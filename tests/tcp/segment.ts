@@ -72,6 +72,8 @@ export interface Seen {
   readonly tos: number;
   readonly ttl: number;
   readonly ipLength: number;
+  /** IPv4 Identification; 0 for IPv6. */
+  readonly id: number;
   readonly dontFragment: boolean;
 }
 
@@ -91,6 +93,7 @@ export function seen(frame: Uint8Array, atUs: number): Seen | undefined {
     tos: ip.version === 4 ? ip.tos : ip.trafficClass,
     ttl: ip.version === 4 ? ip.ttl : ip.hopLimit,
     ipLength: frame.length,
+    id: ip.version === 4 ? ip.id : 0,
     dontFragment: ip.version === 4 ? ip.dontFragment : true,
   };
 }

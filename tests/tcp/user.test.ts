@@ -250,7 +250,6 @@ both('events · the handle they are about · index and generation', (b) => {
   assert.equal(HandleKind.Connection, 1);
 });
 
-//= rfc9293 MAY-14
 both('send buffer full · write takes what fits; EVENT_WRITABLE when a third is free', (b) => {
   const { sock, peer } = b.passive({ options: [[Option.SO_SNDBUF, 8192]] });
   sock.takeEvents();
@@ -292,7 +291,6 @@ both('default · TTL 64, TOS 0; ip_default_ttl · for those who did not choose',
   peer.sends({ flags: '.' });
 }, { config: { ip_default_ttl: 77 } });
 
-//= rfc9293 MAY-9
 both('received TOS · does not change what is sent', (b) => {
   const { sock, peer } = b.passive();
   peer.sends({ flags: '.', len: 10, tos: 0x20 });
