@@ -11,6 +11,7 @@ import { streamAdvance, streamTruncate, streamWrite } from "../core/stream";
 import { wheelArm } from "../core/timer-wheel";
 import { system } from "../memory";
 import { TCP_FIN, TCP_URG } from "../wire/tcp";
+import { segmentOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { Busy, Range, recvStream } from "./busy";
 import { post } from "./events";
@@ -22,7 +23,7 @@ import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
 } from "./records";
 import { busyOf, busyTake, extraOf, outputList } from "./tcb";
-import { receiveWindow, receiverRttByWindow } from "./window";
+import { receiveWindow, receiverRttByTimestamp, receiverRttByWindow } from "./window";
 
 /** Linux's TCP_ATO_MIN: a delayed ACK waits 40 ms (RFC 9293 MUST-40 allows less than 500). */
 const DELACK_TICKS: u32 = 40_000 >> 6;
@@ -118,6 +119,7 @@ function store(tcb: Tcb, busy: Busy, from: u32, length: u32): u32 {
   const extra = extraOf(tcb);
   extra.bytesReceived += stored;
   extra.lastDataRecvMs = system().nowMs;
+  receiverRttByTimestamp(tcb, busy, length, segmentOptions());
   receiverRttByWindow(tcb, busy);
   pressureUpdate();
   post(tcb, EVENT_READABLE);

@@ -9,10 +9,12 @@ import { config } from "../config";
 import { count } from "../core/counters";
 import { seqGt } from "../core/seq";
 import { system } from "../memory";
+import { TcpOptions } from "../wire/tcp-options";
 import { Busy } from "./busy";
 import { fairShare, underPressure } from "./pressure";
-import { TF_RCVBUF_LOCK, Tcb } from "./records";
+import { TF_RCVBUF_LOCK, TF_TS_OK, Tcb } from "./records";
 import { busyOf, extraOf } from "./tcb";
+import { tsNow } from "./timestamps";
 
 /** Largest window that a 16-bit field and a shift of 14 can tell (RFC 7323 §2.3). */
 export const WINDOW_MAX: u32 = 65535 << 14;
@@ -100,14 +102,20 @@ export function windowUpdateDue(tcb: Tcb): bool {
 
 // ---- growth (Linux: tcp_rcv_space_adjust, tcp_rcv_rtt_measure)
 
-/** RTT as a receiver sees it, from timestamps: data came ecr's round trip after we sent that. */
-export function receiverRttSample(busy: Busy, us: u32): void {
-  const sample = max<u32>(us, 1);
+/**
+ * RTT as a receiver sees it: a full segment echoes what we sent one round trip ago. The clock of
+ * timestamps ticks in ms, so below one only the window tells more (Linux's tcp_rcv_rtt_measure_ts).
+ */
+export function receiverRttByTimestamp(tcb: Tcb, busy: Busy, length: u32, o: TcpOptions): void {
+  if ((tcb.flags & TF_TS_OK) == 0 || o.tsEcr == 0 || length < <u32>tcb.rcvMss) return;
+  const ms = tsNow(tcb.tsOffset) - o.tsEcr;
+  if (ms == 0 || ms > 1_000_000) return;
+  const sample = ms * 1000;
   if (busy.rcvRttUs == 0) busy.rcvRttUs = sample << 3;
   else busy.rcvRttUs += sample - (busy.rcvRttUs >> 3);
 }
 
-/** Without timestamps: the time in which one window of data came is an upper bound. */
+/** Always: the time in which one window of data came is an upper bound. */
 export function receiverRttByWindow(tcb: Tcb, busy: Busy): void {
   if (!seqGt(tcb.rcvNxt, busy.rcvRttSeq)) return;
   const now = system().now32;
