@@ -133,8 +133,10 @@ export function windowGrow(tcb: Tcb, busy: Busy): void {
   if (copied > busy.rcvSpaceBytes) {
     const mayGrow = (tcb.flags & TF_RCVBUF_LOCK) == 0 && !underPressure();
     if (config(Config.tcp_moderate_rcvbuf) != 0 && mayGrow) {
-      const grow = <u64>copied * (copied - busy.rcvSpaceBytes) / max<u32>(busy.rcvSpaceBytes, 1);
-      const wanted = (<u64>copied << 1) + 16 * <u32>tcb.rcvMss + (grow << 1);
+      // Twice what was read, and twice again by how much that grew: slow start doubles each RTT.
+      const twice = (<u64>copied << 1) + 16 * <u32>tcb.rcvMss;
+      const grew = copied - busy.rcvSpaceBytes;
+      const wanted = twice + ((twice * grew / max<u32>(busy.rcvSpaceBytes, 1)) << 1);
       const limit = min(config(Config.tcp_rmem_max), <u32>65535 << rcvScale(tcb));
       const size = <u32>min<u64>(wanted, limit);
       if (size > busy.rcvBuf) busy.rcvBuf = size;
