@@ -10,7 +10,13 @@ const CLOSE_MS = 2000;
 /** A terminal's Ctrl-C reaches us directly and through the process outside: that is one signal. */
 const AGAIN_MS = 500;
 
-/** Resolves with a reason when the command shall end. */
+/** setInterval's limit, ms. */
+const LONG_MS = 0x7fffffff;
+
+/**
+ * Resolves with a reason when the command shall end. Until then the process lives, also when the stack
+ * has no service that would keep it alive.
+ */
 export class Lifetime {
   /** The signal's name, or 'parent'. */
   readonly ended: Promise<string>;
@@ -18,12 +24,14 @@ export class Lifetime {
   #since = 0;
 
   constructor() {
+    const alive = setInterval(() => undefined, LONG_MS);
     this.ended = new Promise((resolve) => {
       const end = (reason: string): void => {
         const now = performance.now();
         // Somebody insists: no more waiting for an orderly close.
         if (this.#since > 0 && now - this.#since > AGAIN_MS) process.exit(1);
         if (this.#since === 0) this.#since = now;
+        clearInterval(alive);
         this.#controller.abort();
         resolve(reason);
       };
