@@ -59,7 +59,7 @@ function sequenceAcceptable(tcb: Tcb, a: Arrival): bool {
   return !seqGt(a.seq, tcb.rcvNxt + receiveWindow(tcb));
 }
 
-/** Simultaneous open: the peer's SYN-ACK, whose SYN we know already (Linux: tcp_validate_incoming). */
+/** Simultaneous open: the peer's SYN-ACK, whose SYN we know (Linux: tcp_validate_incoming). */
 function crossedSynAck(tcb: Tcb, a: Arrival): bool {
   if (tcb.state != State.SYN_RECV || (a.flags & (TCP_ACK | TCP_FIN)) != TCP_ACK) return false;
   return a.length == 0 && a.seq + 1 == tcb.rcvNxt && a.ack == tcb.sndNxt;

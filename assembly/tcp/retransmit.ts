@@ -130,9 +130,9 @@ function probedMs(tcb: Tcb): u64 {
 }
 
 /**
- * The probe timer fired: has the peer been silent too long (Linux's tcp_probe_timer)? An orphan ends
- * when its time-outs are at their longest although the peer still answers, and so does everyone at
- * TCP_USER_TIMEOUT.
+ * The probe timer fired: has the peer been silent too long (Linux's tcp_probe_timer)? An orphan
+ * ends when its time-outs are at their longest although the peer still answers, and so does
+ * everyone at TCP_USER_TIMEOUT.
  */
 export function probeGiveUp(tcb: Tcb): bool {
   const orphan = (tcb.flags & TF_ORPHAN) != 0;

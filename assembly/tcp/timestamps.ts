@@ -26,8 +26,8 @@ export function tsNow(offset: u32): u32 {
 }
 
 /**
- * Is tsVal older than what we have seen, and what we have seen fresh enough to say so? A tsRecent of
- * 0 says nothing: there are stacks whose SYN alone has it (Linux: tcp_paws_check).
+ * Is tsVal older than what we have seen, and what we have seen fresh enough to say so? A tsRecent
+ * of 0 says nothing: there are stacks whose SYN alone has it (Linux: tcp_paws_check).
  */
 export function pawsOld(tsRecent: u32, tsRecentAge: u32, tsVal: u32): bool {
   return olderBy(tsRecent, tsRecentAge, tsVal, PAWS_WINDOW);
@@ -65,7 +65,7 @@ export function pawsVerdict(tcb: Tcb, a: Arrival, o: TcpOptions): Paws {
   return Paws.Reject;
 }
 
-/** A duplicate ACK that the network overtook a little: it must count, or fast retransmit starves. */
+/** A duplicate ACK overtaken by a little: it must count, or fast retransmit starves. */
 function disorderedAck(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   if (a.ack != tcb.sndUna || a.window << (<u32>tcb.wscale & 15) != tcb.sndWnd) return false;
   const replayMs = <u32>(<u64>rtoUs(tcb) * 12 / 10_000); // Linux: tcp_tsval_replay, 1.2 RTO

@@ -68,7 +68,7 @@ export class Socket {
     assert.equal(this.write(length, flags), length, 'bytes queued');
   }
 
-  /** Reads at most `most` bytes and checks them. @returns bytes, 0 for the FIN, or an Errno's name */
+  /** Reads at most `most` bytes and checks them. @returns bytes, 0: FIN, or an Errno's name */
   read(most = 1 << 24): number | string {
     const into = new Uint8Array(Math.min(most, 1 << 20));
     const got = this.bench.engine.read(this.handle, into, 0, into.length);

@@ -402,7 +402,7 @@ both('listen · RST in the accept queue · still accepted, then says so', (b) =>
   assert.equal(sock.read(), 'ECONNRESET');
 });
 
-both('listen · close with connections waiting and half-open · RST to those, silence to these', (b) => {
+both('listen · close, connections waiting and half-open · RST to those, silence to these', (b) => {
   const listener = b.listener();
   const done = b.peer(80);
   done.sends({ flags: 'S' });

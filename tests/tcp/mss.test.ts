@@ -1,5 +1,5 @@
 /**
- * Segment sizes: MSS options both ways, defaults, path MTU from ICMP with the quoted sequence number
+ * Segment sizes: MSS options both ways, defaults, path MTU from ICMP, the quoted sequence number
  * checked (RFC 5927), and what is cut again. RFC 9293 §3.7.1, RFC 1191, RFC 8201, RFC 6691.
  */
 import assert from 'node:assert/strict';

@@ -26,7 +26,9 @@ function flight(b: Bench, sack: boolean, n = 10): { sock: Socket; peer: Peer } {
   return { sock, peer };
 }
 
-const k = (first: number, last = first + 1): [number, number] => [1 + first * 1000, 1 + last * 1000];
+/** SACK block of whole segments. */
+const k = (first: number, last = first + 1): [number, number] =>
+  [1 + first * 1000, 1 + last * 1000];
 
 //= rfc5681 3.2
 both('established · three duplicate ACKs · the first segment again', (b) => {

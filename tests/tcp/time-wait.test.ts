@@ -1,5 +1,5 @@
 /**
- * TIME-WAIT: 60 s, what restarts and what ends it, reuse by a peer's SYN (RFC 9293 §3.6.1, RFC 6191)
+ * TIME-WAIT: 60 s, what restarts and ends it, reuse by a peer's SYN (RFC 9293 §3.6.1, RFC 6191)
  * and by our own connect (tcp_tw_reuse), RFC 1337, its bounds. As Linux's tcp_minisocks.c.
  */
 import assert from 'node:assert/strict';

@@ -63,7 +63,7 @@ both('established · old timestamps of empty segments · one ACK in 500 ms', (b)
   assert.equal(b.counter('TcpExtTCPACKSkippedPAWS'), 4);
 });
 
-both('established · old ACK with an old timestamp, below rcvNxt · dropped without an answer', (b) => {
+both('established · old ACK with an old timestamp, below rcvNxt · no answer', (b) => {
   const { sock, peer } = b.passive({ ts: 100_000 });
   peer.sends({ flags: '.', len: 10, ts: 100_100 });
   peer.expect({ flags: '.', ack: 11 });
