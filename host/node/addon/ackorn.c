@@ -7,7 +7,10 @@
 #include "ackorn.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -116,6 +119,27 @@ static napi_value call_rtnetlink(napi_env env, napi_callback_info info) {
   return number(env, rtnetlink_round_trip(request, request_length, reply, reply_length));
 }
 
+/* ethtool(ifreq, command, value) -> 0 or -errno: a struct ethtool_value through SIOCETHTOOL. */
+static napi_value call_ethtool(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  uint8_t *data;
+  size_t length;
+  struct ethtool_value value;
+  if (!arguments(env, info, 3, values) || !as_bytes(env, values[0], &data, &length) ||
+      !as_u32(env, values[1], &value.cmd) || !as_u32(env, values[2], &value.data)) {
+    return NULL;
+  }
+  struct ifreq request;
+  if (length < sizeof request) return number(env, -EINVAL);
+  memcpy(&request, data, sizeof request);
+  request.ifr_data = (void *)&value;
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return number(env, -errno);
+  int result = ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0;
+  close(fd);
+  return number(env, result);
+}
+
 /* setns(fd) -> 0 or -errno: the calling thread joins the network namespace that fd names. */
 static napi_value call_setns(napi_env env, napi_callback_info info) {
   napi_value values[1];
@@ -136,9 +160,10 @@ NAPI_MODULE_INIT() {
     const char *name;
     napi_callback callback;
   } table[] = {
-      {"ioctl", call_ioctl},         {"rtnetlink", call_rtnetlink}, {"setns", call_setns},
-      {"readBatch", read_batch},     {"writeBatch", write_batch},   {"startPoll", start_poll},
-      {"updatePoll", update_poll},   {"stopPoll", stop_poll},       {"refPoll", ref_poll},
+      {"ioctl", call_ioctl},         {"rtnetlink", call_rtnetlink}, {"ethtool", call_ethtool},
+      {"setns", call_setns},         {"readBatch", read_batch},     {"writeBatch", write_batch},
+      {"startPoll", start_poll},     {"updatePoll", update_poll},   {"stopPoll", stop_poll},
+      {"refPoll", ref_poll},
   };
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
     if (!add_function(env, exports, table[i].name, table[i].callback)) return NULL;

@@ -24,6 +24,12 @@ const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const VNET_HDR_BYTES = 10;
 
+/** linux/ethtool.h; in this order, because the kernel takes those away that need another. */
+const ETHTOOL_SWITCHES: readonly (readonly [name: string, command: number])[] = [
+  ['ETHTOOL_STSO', 0x1f], ['ETHTOOL_SGSO', 0x24], ['ETHTOOL_SGRO', 0x2c],
+  ['ETHTOOL_SSG', 0x19], ['ETHTOOL_STXCSUM', 0x17], ['ETHTOOL_SRXCSUM', 0x15],
+];
+
 /** Throws when no kernel would take the name of an interface (dev_valid_name). */
 function checkName(name: string): void {
   const bytes = Buffer.byteLength(name);
@@ -185,6 +191,16 @@ function quietIpv6(calls: SystemCalls, name: string): void {
   }
 }
 
+function withoutOffload(calls: SystemCalls, name: string): void {
+  checkInterface(name);
+  const ifreq = Buffer.alloc(IFREQ_BYTES);
+  ifreq.write(name, 0);
+  for (const [what, command] of ETHTOOL_SWITCHES) {
+    const result = calls.ethtool(ifreq, command, 0);
+    if (result < 0) throw callFailed(errnoName(result), what, name);
+  }
+}
+
 function joinNetworkNamespace(calls: SystemCalls, path: string): void {
   let fd: number;
   try {
@@ -203,6 +219,7 @@ export function createNative(calls: SystemCalls): Native {
     kind: calls.kind,
     ioctl: calls.ioctl,
     rtnetlink: calls.rtnetlink,
+    ethtool: calls.ethtool,
     setns: calls.setns,
     readBatch: calls.readBatch,
     writeBatch: calls.writeBatch,
@@ -224,6 +241,7 @@ export function createNative(calls: SystemCalls): Native {
     awaitAddress: (address) => awaitAddress(calls, address),
     interfaceExists: (name) => interfaceExists(calls, name),
     quietIpv6: (name) => quietIpv6(calls, name),
+    withoutOffload: (name) => withoutOffload(calls, name),
     joinNetworkNamespace: (path) => joinNetworkNamespace(calls, path),
   };
 }

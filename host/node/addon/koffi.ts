@@ -38,6 +38,11 @@ const EEXIST = 17;
 
 const CLONE_NEWNET = 0x40000000;
 const IOCTL_ARGUMENT_BYTES = 40;
+const AF_INET = 2;
+const SOCK_DGRAM_CLOEXEC = 0x80002;
+const SIOCETHTOOL = 0x8946;
+/** ifr_data, behind the name. */
+const IFR_DATA_AT = 16;
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 0x80003;
 const MSG_DONTWAIT_TRUNC = 0x60;
@@ -340,6 +345,23 @@ function ioctl(
   return result < 0 ? -koffi.errno() : result;
 }
 
+/** The struct ethtool_value must lie still: its address goes into ifr_data. */
+function ethtool(
+  koffi: Koffi, libc: Libc, ifreq: Uint8Array, command: number, value: number,
+): number {
+  if (ifreq.length < IOCTL_ARGUMENT_BYTES) return -EINVAL;
+  const switchValue = new Uint32Array(new ArrayBuffer(64));
+  switchValue[0] = command;
+  switchValue[1] = value;
+  const request = Buffer.from(ifreq);
+  request.writeBigUInt64LE(BigInt(koffi.address(switchValue)), IFR_DATA_AT);
+  const fd = libc.socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
+  if (fd < 0) return -koffi.errno();
+  const result = ioctl(koffi, libc, fd, SIOCETHTOOL, request);
+  libc.close(fd);
+  return result;
+}
+
 function createCalls(koffi: Koffi): SystemCalls {
   const libc = bindLibc(koffi);
   const batches = new Batches(koffi, libc);
@@ -348,6 +370,7 @@ function createCalls(koffi: Koffi): SystemCalls {
     kind: 'koffi',
     ioctl: (fd, request, argument) => ioctl(koffi, libc, fd, request, argument),
     rtnetlink: (request, reply) => rtnetlink(koffi, libc, request, reply),
+    ethtool: (ifreq, command, value) => ethtool(koffi, libc, ifreq, command, value),
     setns: (fd) => (libc.setns(fd, CLONE_NEWNET) < 0 ? -koffi.errno() : 0),
     readBatch: (fd, memory, ring, max) => batches.read(fd, memory, ring, max),
     writeBatch: (fd, memory, ring) => batches.write(fd, memory, ring),

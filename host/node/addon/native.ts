@@ -22,6 +22,12 @@ export interface SystemCalls {
   /** One rtnetlink request; the first answer goes into `reply`, its length is returned. */
   rtnetlink(request: Uint8Array, reply: Uint8Array): number;
 
+  /**
+   * One switch of ethtool's older commands (SIOCETHTOOL with a struct ethtool_value).
+   * @param ifreq 40 bytes that begin with the interface's name
+   */
+  ethtool(ifreq: Uint8Array, command: number, value: number): number;
+
   /** setns(2) with CLONE_NEWNET, for the calling thread. */
   setns(fd: number): number;
 
@@ -118,6 +124,9 @@ export interface Native extends SystemCalls {
 
   /** No link-local address, hence no router solicitations: a silent link. Before linkUp. */
   quietIpv6(name: string): void;
+
+  /** Takes every offload from an interface (`ethtool -K NAME tso off gso off ...`): for comparisons. */
+  withoutOffload(name: string): void;
 
   /** Moves this thread into a network namespace, e.g. `/proc/PID/ns/net` or `/run/netns/NAME`. */
   joinNetworkNamespace(path: string): void;

@@ -6,6 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerBench } from './commands/bench.js';
 import { registerDump } from './commands/dump.js';
 import { registerExec } from './commands/exec.js';
 import { registerIperf3 } from './commands/iperf3.js';
@@ -22,7 +23,7 @@ type Register = (program: Command, run: (action: () => Promise<number>) => void)
 
 const COMMANDS: readonly Register[] = [
   registerUp, registerStart, registerExec, registerNc, registerSs, registerNstat, registerDump,
-  registerTrace, registerPing, registerIperf3,
+  registerTrace, registerPing, registerIperf3, registerBench,
 ];
 
 function fail(error: unknown): never {
