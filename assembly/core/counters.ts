@@ -3,14 +3,10 @@
  */
 import { Counter, COUNTERS_AT } from "../abi";
 
-// @ts-ignore: decorator
-@inline
 export function count(counter: Counter): void {
   countMany(counter, 1);
 }
 
-// @ts-ignore: decorator
-@inline
 export function countMany(counter: Counter, n: u32): void {
   const at = <usize>COUNTERS_AT + ((<usize>counter) << 3);
   store<u64>(at, load<u64>(at) + n);
