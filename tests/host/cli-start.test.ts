@@ -3,10 +3,9 @@
  * and how it ends: by each signal, in mid-transfer, leaving no process, hence no namespace and device.
  */
 import assert from 'node:assert/strict';
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execPath } from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test, type TestContext } from 'node:test';
 import { at } from '../../tools/repository.js';
 import { CLI, makePlace, needsRoot, needsTun, NOBODY, type Place } from './fixtures/cli.js';
@@ -119,22 +118,41 @@ describe('cli · up · a signal in mid-transfer · nothing is left, and it start
   }
 });
 
+/**
+ * A checkout whose compiler and build do nothing, with the real tools/setup.mjs: tests that run beside
+ * this one must not see their files compiled again.
+ */
+function emptyCheckout(folder: string): string {
+  const files: readonly [name: string, text: string][] = [
+    ['package.json', '{"type":"module"}'],
+    ['tools/setup.mjs', readFileSync(at('tools', 'setup.mjs'), 'utf8')],
+    ['node_modules/typescript/bin/tsc', ''],
+    ['build/js/tools/build.js', ''],
+    ['build/js/host/node/cli/main.js', `import ${JSON.stringify(CLI)};`],
+  ];
+  for (const [name, text] of files) {
+    mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
+    writeFileSync(path.join(folder, name), text);
+  }
+  return path.join(folder, 'tools', 'setup.mjs');
+}
+
 describe('npm start · ends with what started it', () => {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    test(`${signal} to tools/setup.mjs`, async (t) => {
-      if (!needsTun(t)) return;
-      const place = makePlace(t);
-      const beside = place.start(['sh', '-c', '"$@"; exit $?', 'sh', execPath,
-        at('tools', 'setup.mjs'), 'start']);
-      await beside.until(/Ctrl-C ends it and leaves nothing behind/, 110_000);
-      const setup = place.processes().find((pid) => {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-        return words[1]?.endsWith('setup.mjs') === true;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
+    for (const whom of ['tools/setup.mjs', 'npm'] as const) {
+      // npm passes the others on itself, or the terminal tells all.
+      if (whom === 'npm' && signal !== 'SIGKILL') continue;
+      test(`${signal} to ${whom}`, async (t) => {
+        if (!needsTun(t)) return;
+        const place = makePlace(t);
+        const setup = emptyCheckout(place.folder);
+        const script = '"$@" & echo "setup $!"; wait';
+        const npm = place.start(['sh', '-c', script, 'sh', execPath, setup, 'start']);
+        await npm.until(/Ctrl-C ends it and leaves nothing behind/);
+        const pid = Number(/setup (\d+)/.exec(npm.output())?.[1]);
+        process.kill(whom === 'npm' ? npm.child.pid as number : pid, signal);
+        await place.nothingLeft();
       });
-      assert.ok(setup !== undefined);
-      process.kill(setup, signal);
-      await sleep(50);
-      await place.nothingLeft();
-    });
+    }
   }
 });
