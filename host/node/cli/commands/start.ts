@@ -77,23 +77,22 @@ async function demonstrate(
   if (report.status !== 200 || !same) throw new CommandError('the page did not come as it is');
 }
 
-/** Ends when whoever started us (npm) has died without telling. */
-function watchParent(lifetime: Lifetime): Promise<string> {
+/** Whoever started us (npm) may die without a word: then we end as if we had been told to. */
+function watchParent(): void {
   const parent = process.ppid;
-  return new Promise((resolve) => {
-    const timer = setInterval(() => {
-      if (process.ppid !== parent) resolve('parent');
-    }, PARENT_CHECK_MS);
-    timer.unref();
-    void lifetime.ended.then(() => clearInterval(timer));
-  });
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    process.kill(process.pid, 'SIGTERM');
+  }, PARENT_CHECK_MS);
+  timer.unref();
 }
 
 async function serve(
   running: Running, lifetime: Lifetime, demonstration: () => Promise<void>, hint: string[],
 ): Promise<void> {
   try {
-    const end = Promise.race([lifetime.ended, watchParent(lifetime), running.failed]);
+    const end = Promise.race([lifetime.ended, running.failed]);
     end.catch(() => undefined);
     await Promise.race([demonstration(), end]);
     if (process.env['ACKORN_START_ONCE'] === '1' || lifetime.signal.aborted) return;
@@ -152,6 +151,7 @@ async function start(): Promise<number> {
     await startOnTun(directory);
     return 0;
   }
+  watchParent();
   const found = findNamespace();
   if ('kind' in found) return await enterNamespace(found.kind);
   await startOnWire(directory, found.reasons);
