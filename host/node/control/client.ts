@@ -5,6 +5,7 @@
  */
 
 import http, { type IncomingMessage } from 'node:http';
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CommandError, UsageError } from '../cli/errors.js';
 import { isAlive } from './attach.js';
@@ -50,7 +51,9 @@ interface Ask {
 function send(socketPathname: string, ask: Ask): http.ClientRequest {
   const body = ask.body === undefined ? undefined : JSON.stringify(ask.body);
   const request = http.request({
-    socketPath: socketPathname, path: ask.path, method: ask.method ?? 'GET', agent: false,
+    path: ask.path, method: ask.method ?? 'GET',
+    // Half open, for `nc`: a peer that has ended may still want to hear.
+    createConnection: () => net.connect({ path: socketPathname, allowHalfOpen: true }),
     headers: {
       Host: 'stack', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
       ...(ask.upgrade === true ? { Connection: 'Upgrade', Upgrade: UPGRADE } : {}),
