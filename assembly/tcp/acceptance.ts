@@ -3,17 +3,15 @@
  * With RFC 7323 §5.3 (PAWS) before and RFC 5961 §3, §4 inside. A leaf of tcp/input.ts: it counts,
  * may ask for an ACK, and says what the parent does.
  */
-import { Config, Counter, State } from "../abi";
-import { config } from "../config";
+import { Counter, State } from "../abi";
 import { count } from "../core/counters";
 import { seqGt, seqLt } from "../core/seq";
-import { system } from "../memory";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { Range } from "./busy";
 import { TF_SACK_OK, Tcb } from "./records";
-import { challengeAck } from "./reset";
+import { ackStamp, ackTooSoon, challengeAck } from "./reset";
 import { busyOf } from "./tcb";
 import { ackNow, duplicate } from "./text";
 import { Paws, pawsVerdict } from "./timestamps";
@@ -90,13 +88,11 @@ function synChallenge(tcb: Tcb): void {
  */
 function outOfWindowAck(tcb: Tcb, a: Arrival, skipped: Counter): void {
   if (a.length == 0 && (a.flags & TCP_FIN) == 0) {
-    const now = (system().nowMs >> 6) & 255;
-    const limit = config(Config.tcp_invalid_ratelimit) >> 6;
-    if (tcb.challengeAt != 0 && ((now - tcb.challengeAt) & 255) < limit) {
+    if (ackTooSoon(tcb.challengeAt)) {
       count(skipped);
       return;
     }
-    tcb.challengeAt = now == 0 ? 1 : <u8>now;
+    tcb.challengeAt = ackStamp();
   }
   const end = a.seq + a.length + (a.flags & TCP_FIN ? 1 : 0);
   if (end != a.seq && seqLt(a.seq, tcb.rcvNxt)) duplicate(tcb, a.seq, end);

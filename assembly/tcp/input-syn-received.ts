@@ -12,12 +12,14 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import {
-  acceptPush, acceptQueueFull, synAckSend, synAckTimeoutUs, synRequestEnd, synRequestPromote,
+  acceptPush, acceptQueueFull, halfOpenAck, synAckSend, synAckTimeoutUs, synRequestEnd, synRequestPromote,
 } from "./listen";
-import { Endpoint, Listener, SR_ACKED, SR_TIMESTAMPS, SynRequest, Tcb } from "./records";
+import {
+  Endpoint, Listener, SR_ACKED, SR_REPEATED, SR_TIMESTAMPS, SynRequest, Tcb,
+} from "./records";
 import { resetReply } from "./reset";
 import { rttAfterHandshake, rttSample } from "./rtt";
-import { pawsOld } from "./timestamps";
+import { pawsOld, tsNow } from "./timestamps";
 import { sndScale } from "./window";
 
 /** The new connection's record, for the rest of the segment; 0: the segment is dealt with. */
@@ -28,20 +30,27 @@ export function inputSynReceived(
   const old = hasTs && pawsOld(request.tsRecent, system().nowS, o.tsVal);
   const repeated = a.seq == request.irs && (a.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
   if (repeated && !old) {
+    request.flags |= SR_REPEATED;
+    count(Counter.TcpExtTCPSynRetrans);
+    count(Counter.TcpRetransSegs);
     synAckSend(request); // the SYN-ACK was lost
     return 0;
   }
   if (old || !inWindow(request, a)) {
-    if ((a.flags & TCP_RST) == 0) synAckSend(request); // tells the peer what would be in order
+    if ((a.flags & TCP_RST) == 0) halfOpenAck(request);
     if (old) count(Counter.TcpExtPAWSEstab);
     return 0;
   }
   if (a.flags & TCP_RST) {
-    if (a.seq == request.irs + 1) synRequestEnd(request); // RFC 5961 §3.2
+    // RFC 5961 §3.2: Linux believes one anywhere in the window here, we only the exact one.
+    if (a.seq == request.irs + 1) {
+      count(Counter.TcpAttemptFails);
+      synRequestEnd(request);
+    }
     return 0;
   }
   if (a.flags & TCP_SYN) {
-    synAckSend(request);
+    halfOpenAck(request); // RFC 5961 §4.2; Linux resets, which a stranger could provoke
     return 0;
   }
   if ((a.flags & TCP_ACK) == 0) return 0;
@@ -73,7 +82,9 @@ function complete(request: SynRequest, a: Arrival, o: TcpOptions, hasTs: bool): 
     }
     return 0;
   }
-  const sampled = request.retransmits == 0;
+  // Karn: with two SYN-ACKs out nobody knows which one this acknowledges, but timestamps do.
+  const sampled = request.retransmits == 0 && (request.flags & SR_REPEATED) == 0;
+  const again = request.retransmits != 0;
   const sentTick = request.wheelDeadline - <u32>(synAckTimeoutUs(request) >> 6);
   const record = synRequestPromote(request);
   if (record == 0) {
@@ -82,7 +93,10 @@ function complete(request: SynRequest, a: Arrival, o: TcpOptions, hasTs: bool): 
   }
   const tcb = changetype<Tcb>(record);
   if (sampled) rttSample(tcb, max<u32>((system().nowTick - sentTick) << 6, 64));
-  rttAfterHandshake(tcb, !sampled);
+  else if (hasTs && o.tsEcr != 0) {
+    rttSample(tcb, max<u32>((tsNow(tcb.tsOffset) - o.tsEcr) * 1000, 1000));
+  }
+  rttAfterHandshake(tcb, again);
   if (hasTs) tcb.tsRecent = o.tsVal;
   tcb.sndWnd = a.window << sndScale(tcb);
   tcb.sndWl1 = a.seq;

@@ -13,7 +13,7 @@ import { trace } from "../core/trace";
 import { ipMtu } from "../ip/output";
 import { system } from "../memory";
 import { TCP_ACK, TCP_SYN } from "../wire/tcp";
-import { optionsWriteSyn } from "../wire/tcp-options";
+import { optionsWriteSyn, optionsWriteTimestamps } from "../wire/tcp-options";
 import { congestionInit } from "./congestion/controller";
 import { demuxInsert, demuxRemove } from "./demux";
 import { postListener, postWaiting } from "./events";
@@ -154,7 +154,24 @@ export function synAckSend(request: SynRequest): void {
   );
   const seq = request.iss;
   const ack = request.irs + 1;
-  controlSend(e, slot, seq, ack, TCP_SYN | TCP_ACK, request.rcvWnd, bytes, listener.tos);
+  controlSend(e, slot, seq, ack, TCP_SYN | TCP_ACK, request.rcvWnd, bytes, listener.tos,
+    listener.ttl);
+}
+
+/** An ACK that says what would be in order; the SYN-ACK itself is left to its timer. */
+export function halfOpenAck(request: SynRequest): void {
+  const e = changetype<Endpoint>(request);
+  const slot = controlBegin(e);
+  if (slot == 0) return;
+  const listener = changetype<Listener>(<usize>request.listener);
+  let bytes: u32 = 0;
+  if (request.flags & SR_TIMESTAMPS) {
+    const at = controlOptionsAt(e, slot);
+    bytes = optionsWriteTimestamps(at, tsNow(tsOffsetFor(e)), request.tsRecent);
+  }
+  const window = <u32>request.rcvWnd >> (<u32>request.wscale >> 4);
+  controlSend(e, slot, request.iss + 1, request.irs + 1, TCP_ACK, window, bytes, listener.tos,
+    listener.ttl);
 }
 
 /** The wheel gave it out: the SYN-ACK once more, or the end. */

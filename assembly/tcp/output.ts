@@ -26,6 +26,7 @@ import {
   TF_ACK_NOW, TF_CORK, TF_FIN_QUEUED, TF_FIN_SENT, TF_IPV6, TF_NODELAY, TF_SACK_OK,
   TF_URGENT_SEND, Tcb, TimerKind,
 } from "./records";
+import { synTimerUs } from "./retransmit";
 import { SEND_DEFERRED, fitPieces, segmentSend } from "./segment-build";
 import { segmentRetransmitted, segmentsSent } from "./segments";
 import { busyOf, busyTake, extraOf, indexOf, outputList, portsOf } from "./tcb";
@@ -41,9 +42,6 @@ export const enum OutputVerdict {
 
 /** Segments or super-segments that one connection sends before the next one has its turn. */
 const TURN_SEGMENTS: u32 = 16;
-/** Linux's first SYN time-out. */
-const SYN_RTO_US: u64 = 1_000_000;
-const SYN_RTO_MAX_US: u64 = 120_000_000;
 
 /** Busy.outputFlags: a partial segment leaves although Nagle or the cork would hold it. */
 export const OF_FORCE: u16 = 1;
@@ -281,7 +279,7 @@ function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reaso
 
 /** The SYN, or in SYN-RECEIVED the SYN-ACK; `why` of TraceRetransmit, -1: the first one. */
 export function synSend(tcb: Tcb, why: i32): bool {
-  const us = min<u64>(SYN_RTO_US << min<u64>(tcb.backoff, 16), SYN_RTO_MAX_US);
+  const us = synTimerUs(tcb);
   tcb.sndNxt = tcb.sndUna + 1;
   const flags = tcb.state == State.SYN_RECV ? TCP_SYN | TCP_ACK : TCP_SYN;
   if (segmentSend(tcb, tcb.sndUna, 0, flags) == SEND_DEFERRED) {

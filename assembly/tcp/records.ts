@@ -205,6 +205,8 @@ export const SR_WSCALE: u8 = 4;
 export const SR_ECN: u8 = 8;
 /** The handshake's ACK came while the accept queue was full (Linux: inet_rsk(req)->acked). */
 export const SR_ACKED: u8 = 16;
+/** The peer repeated its SYN: more than one SYN-ACK is out. */
+export const SR_REPEATED: u8 = 32;
 
 /** A connection in TIME-WAIT; 64 bytes. */
 @unmanaged
@@ -226,7 +228,7 @@ export class TimeWait {
   sndNxt: u32;
   /** The window field as last sent, unscaled. */
   windowField: u16;
-  /** TW_* bits. */
+  /** TW_* bits; in the upper half when the last ACK to a stray segment left (ackStamp). */
   flags: u16;
   tsRecent: u32;
   tsRecentAge: u32;

@@ -21,11 +21,11 @@ export function resetReply(e: Endpoint, a: Arrival): void {
   if (slot == 0) return; // the peer will ask again
   count(Counter.TcpOutRsts);
   if (a.flags & TCP_ACK) {
-    controlSend(e, slot, a.ack, 0, TCP_RST, 0, 0, 0);
+    controlSend(e, slot, a.ack, 0, TCP_RST, 0, 0, 0, 0);
     return;
   }
   const length = a.length + (a.flags & TCP_SYN ? 1 : 0) + (a.flags & TCP_FIN ? 1 : 0);
-  controlSend(e, slot, 0, a.seq + length, TCP_RST | TCP_ACK, 0, 0, 0);
+  controlSend(e, slot, 0, a.seq + length, TCP_RST | TCP_ACK, 0, 0, 0, 0);
 }
 
 /** Tells the peer of an abort: RST at sndNxt, which it will find acceptable. */
@@ -40,19 +40,29 @@ export function abortConnection(tcb: Tcb, error: Errno): void {
   tcbClosed(tcb, error, error != Errno.OK ? EVENT_ERROR : 0);
 }
 
+/** Now in units of 64 ms modulo 256, never 0, which stands for "none yet". */
+export function ackStamp(): u8 {
+  const now = (system().nowMs >> 6) & 255;
+  return now == 0 ? 1 : <u8>now;
+}
+
+/** Was an ACK of the same kind sent at `stamp`, less than tcp_invalid_ratelimit ms ago? */
+export function ackTooSoon(stamp: u8): bool {
+  const limit = config(Config.tcp_invalid_ratelimit) >> 6;
+  return stamp != 0 && ((<u32>ackStamp() - stamp) & 255) < limit;
+}
+
 /**
  * RFC 5961 §7: at most one challenge ACK per connection in tcp_invalid_ratelimit ms. The time of
  * the last one has eight bits in the record: after a long silence one in thirty may be skipped
  * wrongly, and the peer asks again; the alternative was four more bytes in every connection.
  */
 export function challengeAck(tcb: Tcb): void {
-  const now = (system().nowMs >> 6) & 255;
-  const limit = config(Config.tcp_invalid_ratelimit) >> 6;
-  if (tcb.challengeAt != 0 && ((now - tcb.challengeAt) & 255) < limit) {
+  if (ackTooSoon(tcb.challengeAt)) {
     count(Counter.TcpExtTCPACKSkippedChallenge);
     return;
   }
-  tcb.challengeAt = now == 0 ? 1 : <u8>now;
+  tcb.challengeAt = ackStamp();
   count(Counter.TcpExtTCPChallengeACK);
   ackNow(tcb);
 }

@@ -9,6 +9,10 @@ import { system } from "../memory";
 import { Extra, TF_ORPHAN, Tcb } from "./records";
 import { rtoAfter } from "./rtt";
 
+/** Linux's first SYN time-out, and the longest. */
+const SYN_RTO_US: u64 = 1_000_000;
+const SYN_RTO_MAX_US: u64 = 120_000_000;
+
 export const enum RetransmitVerdict {
   /** recoveryOnTimeout, send the head again, double the time-out. */
   Again = 0,
@@ -104,8 +108,26 @@ export function retransmitSynVerdict(tcb: Tcb, passive: bool): RetransmitVerdict
   }
   const user = userTimeoutMs(tcb);
   if (<u32>tcb.retries >= limit) return RetransmitVerdict.GiveUp;
-  if (user != 0 && timedOut(tcb, user)) return RetransmitVerdict.GiveUp;
+  // Since the first SYN: unlike data's, its time counts from there (Linux: tcp_connect).
+  const since = <u64>synRtoUs(0) / 1000 + waitedMs(tcb);
+  if (user != 0 && since >= user) return RetransmitVerdict.GiveUp;
   return RetransmitVerdict.Again;
+}
+
+/** RFC 6298 §2.1 doubled, µs. */
+function synRtoUs(doublings: u32): u32 {
+  return <u32>min<u64>(SYN_RTO_US << min<u64>(doublings, 16), SYN_RTO_MAX_US);
+}
+
+/** µs until the SYN or SYN-ACK that leaves now is sent again, or TCP_USER_TIMEOUT ends it. */
+export function synTimerUs(tcb: Tcb): u32 {
+  const rto = synRtoUs(tcb.backoff);
+  const user = userTimeoutMs(tcb);
+  if (user == 0 || tcb.backoff == 0) return rto;
+  let spent: u64 = 0;
+  for (let i: u32 = 0; i < tcb.backoff; i++) spent += synRtoUs(i) / 1000;
+  const left = <u64>user > spent ? (<u64>user - spent) * 1000 : 1000;
+  return left < <u64>rto ? <u32>left : rto;
 }
 
 /**

@@ -164,15 +164,16 @@ function sackBlocks(busy: Busy, at: usize, room: u32): u32 {
 
 /**
  * A segment without payload for an endpoint that is no connection. `optionBytes` were written by
- * the caller at controlOptionsAt(slot). False: the ring is full and nothing was sent.
+ * the caller at controlOptionsAt(slot). `ttl` 0: the default.
  */
 export function controlSend(
   e: Endpoint, slot: usize, seq: u32, ack: u32, flags: u32, window: u32, optionBytes: u32, tos: u32,
+  ttl: u32,
 ): void {
   const at = ipL4(slot, isIpv6(e));
   tcpWrite(at, e.localPort, e.remotePort, seq, ack, 20 + optionBytes, flags, window, 0);
-  const ttl = config(Config.ip_default_ttl);
-  ipFinish(slot, e, TCP_PROTOCOL, tos, ttl, 20 + optionBytes, 0, 0, true);
+  const hops = ttl != 0 ? ttl : config(Config.ip_default_ttl);
+  ipFinish(slot, e, TCP_PROTOCOL, tos, hops, 20 + optionBytes, 0, 0, true);
   count(Counter.TcpOutSegs);
 }
 

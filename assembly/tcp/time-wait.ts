@@ -20,6 +20,7 @@ import {
 } from "./records";
 import { controlBegin, controlOptionsAt, controlSend } from "./segment-build";
 import { indexOf, portsOf, tcbClosed } from "./tcb";
+import { ackStamp, ackTooSoon } from "./reset";
 import { pawsOld, tsNow } from "./timestamps";
 import { rcvScale, receiveWindow } from "./window";
 
@@ -121,7 +122,7 @@ export function timeWaitInput(tw: TimeWait, a: Arrival, o: TcpOptions): TimeWait
   if (old) count(Counter.TcpExtPAWSEstab);
   if ((a.flags & TCP_RST) == 0) {
     if (old || a.flags & TCP_ACK) restart(tw);
-    acknowledge(tw);
+    limitedAck(tw, a);
   }
   return TimeWaitVerdict.Done;
 }
@@ -138,6 +139,23 @@ export function timeWaitReusable(tw: TimeWait): bool {
   return system().nowS - tw.tsRecentAge > REUSE_AFTER_S;
 }
 
+/**
+ * Two ends that both think the other is confused must not ACK for ever: what carries nothing is
+ * answered once in tcp_invalid_ratelimit ms (Linux: tcp_timewait_check_oow_rate_limit). The time of
+ * the last one stands in the upper half of `flags`.
+ */
+function limitedAck(tw: TimeWait, a: Arrival): void {
+  const carries = a.length != 0 || (a.flags & TCP_FIN) != 0;
+  if (!carries || (a.flags & TCP_SYN) != 0) {
+    if (ackTooSoon(<u8>(tw.flags >> 8))) {
+      count(Counter.TcpExtTCPACKSkippedTimeWait);
+      return;
+    }
+    tw.flags = (tw.flags & 255) | (<u16>ackStamp() << 8);
+  }
+  acknowledge(tw);
+}
+
 /** The last ACK again (the peer's FIN was retransmitted). */
 function acknowledge(tw: TimeWait): void {
   const e = changetype<Endpoint>(tw);
@@ -148,5 +166,5 @@ function acknowledge(tw: TimeWait): void {
     const at = controlOptionsAt(e, slot);
     bytes = optionsWriteTimestamps(at, tsNow(tw.tsOffset), tw.tsRecent);
   }
-  controlSend(e, slot, tw.sndNxt, tw.rcvNxt, TCP_ACK, tw.windowField, bytes, 0);
+  controlSend(e, slot, tw.sndNxt, tw.rcvNxt, TCP_ACK, tw.windowField, bytes, 0, 0);
 }

@@ -221,6 +221,18 @@ both('zero receive window · RST, URG and ACK · still heard', (b) => {
   assert.equal(sock.state, 'CLOSE');
 });
 
+both('zero receive window · bare FIN · taken, as Linux', (b) => {
+  const { sock, peer } = b.passive({ options: [[Option.SO_RCVBUF, 4096]] });
+  for (let i = 0; i < 4; i++) peer.sends({ flags: '.', len: 1024 });
+  peer.drain();
+  peer.sends({ flags: 'F.' });
+  peer.expect({ flags: '.', ack: 4098 });
+  assert.equal(sock.state, 'CLOSE_WAIT');
+  assert.equal(sock.read(), 4096);
+  assert.equal(sock.read(), 0);
+  peer.drain();
+});
+
 //= rfc9293 MUST-5, MUST-6, MUST-64, MUST-68, MUST-69, MUST-4
 both('established · unknown, unaligned and padded options · skipped, the rest read', (b) => {
   const { sock, peer } = b.passive({ ts: 1 });

@@ -301,6 +301,46 @@ both('syn-sent · soft ICMP error · goes on, and names the time-out', (b) => {
   assert.equal(sock.error(Option.SO_ERROR), 'EHOSTUNREACH');
 });
 
+both('syn-sent · ICMP errors · hard ones end it with their errno, soft ones do not', (b) => {
+  const cases = [
+    ['protocol', b.family === 4 ? 'ENOPROTOOPT' : 'EPROTO'], ['port', 'ECONNREFUSED'],
+    ['net', ''], ['host', ''], ['ttl', ''],
+  ] as const;
+  for (const [name, errno] of cases) {
+    const { sock, peer } = b.connect();
+    peer.expect({ flags: 'S' });
+    peer.icmp(name, 0);
+    // Linux ends an attempt at soft errors too; RFC 9293 MUST-56 and RFC 5461 say what that costs.
+    if (errno === '') assert.equal(sock.state, 'SYN_SENT', name);
+    else assert.equal(sock.error(Option.SO_ERROR), errno, name);
+    sock.abort();
+  }
+});
+
+both('syn-sent · TCP_USER_TIMEOUT · ends the attempts', (b) => {
+  const { sock, peer } = b.connect({ options: [[Option.TCP_USER_TIMEOUT, 2500]] });
+  peer.expect({ flags: 'S' });
+  peer.expect({ flags: 'S', after: 1000 });
+  b.run(3500);
+  peer.drain();
+  assert.equal(sock.state, 'CLOSE');
+  assert.equal(sock.error(Option.SO_ERROR), 'ETIMEDOUT');
+});
+
+both('syn-sent · SO_RCVBUF · the window of the SYN', (b) => {
+  const { peer } = b.connect({ options: [[Option.SO_RCVBUF, 5000]] });
+  peer.expect({ flags: 'S', win: 5000 });
+});
+
+both('syn-received by simultaneous open · abort · RST', (b) => {
+  const { sock, peer } = b.connect();
+  b.answer(peer, 'S', {});
+  peer.sends({ flags: 'S' });
+  peer.expect({ flags: 'S.' });
+  sock.abort();
+  peer.expect({ flags: 'R.', seq: 1, ack: 1 });
+});
+
 both('syn-sent · close · gone without a word', (b) => {
   const { sock, peer } = b.connect();
   peer.expect({ flags: 'S' });

@@ -37,6 +37,20 @@ both('time-wait · old data · ACK', (b) => {
   peer.expect({ flags: '.', seq: 2, ack: 2 });
 });
 
+both('time-wait · empty segments out of order · one ACK in 500 ms', (b) => {
+  const { peer } = timeWait(b);
+  peer.sends({ flags: '.', seq: 1, ack: 2 });
+  peer.expect({ flags: '.', seq: 2, ack: 2 });
+  for (let i = 0; i < 5; i++) peer.sends({ flags: '.', seq: 1, ack: 2 });
+  peer.quiet();
+  assert.equal(b.counter('TcpExtTCPACKSkippedTimeWait'), 5);
+  peer.sends({ flags: 'F.', seq: 1, ack: 2 }); // a FIN is always answered
+  peer.expect({ flags: '.', seq: 2, ack: 2 });
+  b.run(600);
+  peer.sends({ flags: '.', seq: 1, ack: 2 });
+  peer.expect({ flags: '.', seq: 2, ack: 2 });
+});
+
 both('time-wait · ACK in order · nothing', (b) => {
   const { peer } = timeWait(b);
   peer.sends({ flags: '.', seq: 2, ack: 2 });
@@ -83,6 +97,7 @@ both('time-wait · SYN not beyond the old sequence · ACK, stays', (b) => {
   const { peer } = timeWait(b);
   peer.sends({ flags: 'S', seq: 0 });
   peer.expect({ flags: '.', seq: 2, ack: 2 });
+  b.run(600);
   peer.sends({ flags: 'S', seq: 2 });
   peer.expect({ flags: '.', seq: 2, ack: 2 });
   assert.equal(b.state(peer), 'TIME_WAIT');
