@@ -80,7 +80,9 @@ function main(rounds: number): void {
   const shipped = new Uint8Array(readFileSync(at('build', 'engine.wasm')));
   const candidates = [
     { name: 'none: as shipped', bytes: shipped },
-    ...[0, 2].map((level) => ({ name: `none: asc --shrinkLevel ${level}`, bytes: compiled(level) })),
+    ...[0, 2].map((level) => (
+      { name: `none: asc --shrinkLevel ${level}`, bytes: compiled(level) }
+    )),
     ...SETTINGS.map((each) => ({ name: each.name, bytes: optimised(shipped, each) })),
   ].map((each) => ({
     ...each, best: 0, module: new WebAssembly.Module(new Uint8Array(each.bytes)),

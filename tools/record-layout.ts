@@ -64,7 +64,7 @@ function fieldsOf(path: string, body: readonly Body[]): Field[] {
       end = offset + bytes;
       comment = [];
       group = '';
-    } else if (line.trim() !== '') {
+    } else if (!/^\s*(\/\/.*)?$/.test(line)) {
       throw new Error(`${path}:${index + 1} is no field: ${line.trim()}`);
     }
   }

@@ -18,7 +18,8 @@ import { block, commandsOf } from '../support/readme.js';
 const NOBODY = 65534;
 const INSTALL_MS = 180_000;
 const isRoot = getuid?.() === 0;
-const asUser = isRoot ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] : [];
+const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+const asUser = isRoot ? asNobody : [];
 const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8')) as { version: string };
 
 let folder = '';

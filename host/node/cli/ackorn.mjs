@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The file that npm links as `ackorn`: starts the compiled command line (main.ts). Plain JavaScript and
- * committed, so that the link exists before the first build: npx would else remember a checkout
- * without a command. Holds nothing else.
+ * The file that npm links as `ackorn`: starts the compiled command line (main.ts). Plain JavaScript
+ * and committed, so that the link exists before the first build: npx would else remember a
+ * checkout without a command. Holds nothing else.
  */
 import { existsSync } from 'node:fs';
 
