@@ -12,7 +12,8 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import {
-  acceptPush, acceptQueueFull, halfOpenAck, synAckSend, synAckTimeoutUs, synRequestEnd, synRequestPromote,
+  acceptPush, acceptQueueFull, halfOpenAck, synAckSend, synAckTimeoutUs, synRequestEnd,
+  synRequestPromote,
 } from "./listen";
 import {
   Endpoint, Listener, SR_ACKED, SR_REPEATED, SR_TIMESTAMPS, SynRequest, Tcb,
