@@ -5,7 +5,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { findSocket, upgrade } from '../../control/client.js';
 import { CommandError, UsageError } from '../errors.js';
@@ -50,11 +50,9 @@ async function nc(words: string[], flags: NcFlags): Promise<number> {
   let broken: Error | undefined;
   stream.on('error', (error) => { broken = error; });
   const sending = pipeline(process.stdin, stream, { end: true }).catch(() => undefined);
-  for await (const chunk of stream) {
-    if (!process.stdout.write(chunk as Buffer)) {
-      await new Promise((resolve) => process.stdout.once('drain', resolve));
-    }
-  }
+  // Not `for await`, which would end our side with the peer's.
+  stream.pipe(process.stdout, { end: false });
+  await finished(stream, { writable: false }).catch(() => undefined);
   // The peer is done; what we still send, it may want.
   if (!process.stdin.isTTY) await sending;
   if (broken !== undefined) throw new CommandError(`the connection broke: ${broken.message}`);
