@@ -1,6 +1,6 @@
 /**
- * A Stack as the services want it (services/seam.ts): sockets with half close, names resolved by the
- * host. Used by `up`, by the iperf3 command and by tests. Holds no protocol logic.
+ * A Stack as the services want it (services/seam.ts): sockets with half close, names resolved by
+ * the host. Used by `up`, by the iperf3 command and by tests. Holds no protocol logic.
  */
 
 import { lookup } from 'node:dns/promises';

@@ -56,7 +56,7 @@ test('exec · exit code, signals, a command that is not there', TIMEOUT, async (
   await place.nothingLeft();
 });
 
-test('nc, ping, ss, nstat · over IPv4 and IPv6, with the kernel as the peer', TIMEOUT, async (t) => {
+test('nc, ping, ss, nstat · over IPv4 and IPv6, the kernel as the peer', TIMEOUT, async (t) => {
   if (!needsTun(t)) return;
   const place = makePlace(t);
   const up = await place.up(['--addr', '10.99.0.2/24', '--addr', 'fd99::2/64', '--echo', '7']);

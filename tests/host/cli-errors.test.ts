@@ -1,6 +1,6 @@
 /**
- * What the command line says to words that make no sense and to a machine that refuses: one line, what
- * is wrong and what to do, the exit code, and nothing left behind.
+ * What the command line says to words that make no sense and to a machine that refuses: one line,
+ * what is wrong and what to do, the exit code, and nothing left behind.
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';

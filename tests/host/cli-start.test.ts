@@ -1,6 +1,7 @@
 /**
- * `ackorn start` as its users have it: as root, as a user who may open /dev/net/tun, as one who may not;
- * and how it ends: by each signal, in mid-transfer, leaving no process, hence no namespace and device.
+ * `ackorn start` as its users have it: as root, as a user who may open /dev/net/tun, as one who may
+ * not; and how it ends: by each signal, in mid-transfer, leaving no process, hence no namespace and
+ * device.
  */
 import assert from 'node:assert/strict';
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -119,8 +120,8 @@ describe('cli · up · a signal in mid-transfer · nothing is left, and it start
 });
 
 /**
- * A checkout whose compiler and build do nothing, with the real tools/setup.mjs: tests that run beside
- * this one must not see their files compiled again.
+ * A checkout whose compiler and build do nothing, with the real tools/setup.mjs: tests that run
+ * beside this one must not see their files compiled again.
  */
 function emptyCheckout(folder: string): string {
   const files: readonly [name: string, text: string][] = [

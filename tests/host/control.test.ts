@@ -1,6 +1,6 @@
 /**
- * The control socket as docs/control.md has it: one conformance test for every host that speaks it. A
- * host is a command that takes the words of `ackorn up`; everything else goes over its socket.
+ * The control socket as docs/control.md has it: one conformance test for every host that speaks it.
+ * A host is a command that takes the words of `ackorn up`; everything else goes over its socket.
  */
 import assert from 'node:assert/strict';
 import http, { type IncomingMessage } from 'node:http';
@@ -115,7 +115,8 @@ for (const [name, command] of HOSTS) {
       place = makePlace(t);
       socket = path.join(place.folder, 'run', 'one.sock');
       stack = place.start([...command, '--name', 'one', '--addr', '10.99.0.2/24',
-        '--addr', 'fd99::2/64', '--echo', '7', '--daytime', '13', '--sysctl', 'tcp_fin_timeout=30']);
+        '--addr', 'fd99::2/64', '--echo', '7', '--daytime', '13',
+    '--sysctl', 'tcp_fin_timeout=30']);
       await stack.until(/ackorn: ready\n/);
     });
     after(async () => {
@@ -152,7 +153,8 @@ for (const [name, command] of HOSTS) {
         !== statSync('/proc/self/ns/net').ino, 'its process is in another namespace');
       assert.deepEqual(said['addresses'], ['10.99.0.2/24', 'fd99::2/64']);
       assert.deepEqual(said['peerAddresses'], ['10.99.0.1/24', 'fd99::1/64']);
-      assert.deepEqual(said['services'], [{ name: 'echo', port: 7 }, { name: 'daytime', port: 13 }]);
+      const services = [{ name: 'echo', port: 7 }, { name: 'daytime', port: 13 }];
+  assert.deepEqual(said['services'], services);
       assert.equal(said['impair'], null);
       assert.equal((said['link'] as { mtu: number }).mtu, 1500);
     });
@@ -228,7 +230,8 @@ for (const [name, command] of HOSTS) {
     });
 
     check('a client that leaves in the middle, or says nonsense, harms nobody', async () => {
-      for (const words of ['GET /v1/dump HTTP/1.1\r\nHost: a\r\n\r\n', 'nonsense\r\n\r\n', 'GET ']) {
+      const cut = ['GET /v1/dump HTTP/1.1\r\nHost: a\r\n\r\n', 'nonsense\r\n\r\n', 'GET '];
+      for (const words of cut) {
         const client = net.connect({ path: socket });
         client.write(words);
         await sleep(30);
@@ -339,7 +342,7 @@ for (const [name, command] of HOSTS) {
 }
 
 describe('control socket · which stack', () => {
-  test('several run: they are listed, exit code 2; a dead one\'s socket is passed over', async (t) => {
+  test('several run: listed, exit code 2; a dead one\'s socket is passed over', async (t) => {
     if (!needsTun(t)) return;
     const place = makePlace(t);
     const one = await place.up(['--name', 'one']);

@@ -1,11 +1,14 @@
 /**
- * The real curl, on the kernel's TCP, against HTTP files on ours, through a TUN device: large files both
- * ways over IPv4 and IPv6, with offload and without, many connections at once, and over a link that
- * loses, delays, reorders, doubles and corrupts. ACKORN_TEST_BYTES makes the large file larger.
+ * The real curl, on the kernel's TCP, against HTTP files on ours, through a TUN device: large files
+ * both ways over IPv4 and IPv6, with offload and without, many connections at once, and over a link
+ * that loses, delays, reorders, doubles and corrupts. ACKORN_TEST_BYTES makes the large file
+ * larger.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, mkdirSync, openSync, closeSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  createReadStream, mkdirSync, openSync, closeSync, writeFileSync, writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { execPath } from 'node:process';
 import { pipeline } from 'node:stream/promises';

@@ -1,7 +1,8 @@
 /**
- * Ownership of what a TX descriptor names (law 4): a consumer of the ring that reads its bytes late,
- * while connections are closed, aborted and their blocks used again, never sends bytes of another
- * connection. Every connection has content of its own, and every received byte is looked at.
+ * Ownership of what a TX descriptor names (law 4): a consumer of the ring that reads its bytes
+ * late, while connections are closed, aborted and their blocks used again, never sends bytes of
+ * another connection. Every connection has content of its own, and every received byte is looked
+ * at.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -204,7 +204,7 @@ both('syn-received · the same with timestamps · the echo measures', (b) => {
   assert.ok(Math.abs(rtt - 20_000) <= 1000, `rtt ${rtt}`);
 });
 
-both('syn-received · peer repeats its SYN · its ACK is no sample (Karn), the window is ten', (b) => {
+both('syn-received · peer repeats its SYN · its ACK is no sample (Karn), window ten', (b) => {
   const listener = b.listener();
   const peer = b.peer(80);
   peer.sends({ flags: 'S' });

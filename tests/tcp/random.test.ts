@@ -201,7 +201,7 @@ for (const [name, sack, loss] of [
   ['no loss', true, 0], ['SACK, 5 % loss', true, 5], ['SACK, 30 % loss', true, 30],
   ['no SACK, 5 % loss', false, 5], ['no SACK, 30 % loss', false, 30],
 ] as const) {
-  test(`random · receiver with moving windows, ${name} · all arrives, never beyond the edge`, () => {
+  test(`random · receiver with moving windows, ${name} · all arrives, none beyond it`, () => {
     for (let seed = 1; seed <= SEEDS / 2; seed++) {
       try {
         send(seed, sack, loss);

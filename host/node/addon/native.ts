@@ -125,7 +125,9 @@ export interface Native extends SystemCalls {
   /** No link-local address, hence no router solicitations: a silent link. Before linkUp. */
   quietIpv6(name: string): void;
 
-  /** Takes every offload from an interface (`ethtool -K NAME tso off gso off ...`): for comparisons. */
+  /**
+   * Takes every offload from an interface (`ethtool -K NAME tso off gso off ...`): for comparisons.
+   */
   withoutOffload(name: string): void;
 
   /** Moves this thread into a network namespace, e.g. `/proc/PID/ns/net` or `/run/netns/NAME`. */

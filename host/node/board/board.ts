@@ -1,7 +1,8 @@
 /**
  * What a stack is told when it is brought up, checked: from flags, or from one board.toml whose
- * words are the flags' names (docs/board.md), or both, and then a flag wins. Called by `up`, `start`
- * and tests. Opens nothing and needs no privileges; every mistake is a UsageError of one line.
+ * words are the flags' names (docs/board.md), or both, and then a flag wins. Called by `up`,
+ * `start` and tests. Opens nothing and needs no privileges; every mistake is a UsageError of one
+ * line.
  */
 
 import { readFileSync } from 'node:fs';

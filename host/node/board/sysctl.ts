@@ -1,7 +1,7 @@
 /**
  * Sysctls as a user writes them: Linux's names with or without `net.ipv4.` or `net.core.`, triples
- * such as tcp_rmem in one value, controllers by name. Turned into words of CONFIG. Called by board.ts
- * and by the control socket. Judges names and numbers; the engine judges what they mean.
+ * such as tcp_rmem in one value, controllers by name. Turned into words of CONFIG. Called by
+ * board.ts and by the control socket. Judges names and numbers; the engine judges what they mean.
  */
 
 import { Congestion, Config } from '../../../assembly/abi.js';

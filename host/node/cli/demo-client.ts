@@ -1,6 +1,6 @@
 /**
- * The client of `ackorn start`: the kernel's TCP in a second process, or, on a wire, a second stack in
- * this one. Both fetch a page over HTTP and report what came. Called by commands/start.ts.
+ * The client of `ackorn start`: the kernel's TCP in a second process, or, on a wire, a second stack
+ * in this one. Both fetch a page over HTTP and report what came. Called by commands/start.ts.
  */
 
 import { createHash } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
- * The filter of `ackorn dump`: tcpdump's words that are asked for daily. `tcp`, `udp`, `icmp`, `icmp6`,
- * `ip`, `ip6`, `[src|dst] host A`, `[src|dst] port N`, joined by and, or, not; `and` binds tighter than
- * `or`; there are no parentheses. Called by commands/dump.ts.
+ * The filter of `ackorn dump`: tcpdump's words that are asked for daily. `tcp`, `udp`, `icmp`,
+ * `icmp6`, `ip`, `ip6`, `[src|dst] host A`, `[src|dst] port N`, joined by and, or, not; `and` binds
+ * tighter than `or`; there are no parentheses. Called by commands/dump.ts.
  */
 
 import { isIP } from 'node:net';
@@ -63,7 +63,8 @@ function primitive(cursor: Cursor): PacketTest {
   }
   if (word === 'host') return hostTest(take(cursor), ends);
   if (word === 'port') return portTest(take(cursor), ends);
-  throw new UsageError(`filter: unknown word '${word}' (tcp, udp, icmp, icmp6, ip, ip6, host, port, `
+  throw new UsageError(`filter: unknown word '${word}' (tcp, udp, icmp, icmp6, ip, ip6, host, `
+    + 'port, '
     + 'src, dst, and, or, not)');
 }
 

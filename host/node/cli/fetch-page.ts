@@ -1,7 +1,7 @@
 /**
  * The kernel's side of `ackorn start`: a process of its own inside the namespace, which fetches one
- * URL with Node's http, hence with the kernel's TCP, and prints one line of JSON. Ends when its parent
- * does. Started by kernel-client.ts.
+ * URL with Node's http, hence with the kernel's TCP, and prints one line of JSON. Ends when its
+ * parent does. Started by kernel-client.ts.
  */
 
 import { createHash } from 'node:crypto';

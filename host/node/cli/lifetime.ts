@@ -1,6 +1,7 @@
 /**
- * How a command that serves comes to its end: SIGINT, SIGTERM, SIGHUP, the end of the process outside
- * its namespace, or a failure; all lead to one orderly close, bounded in time. Used by up and start.
+ * How a command that serves comes to its end: SIGINT, SIGTERM, SIGHUP, the end of the process
+ * outside its namespace, or a failure; all lead to one orderly close, bounded in time. Used by up
+ * and start.
  */
 
 import { watchOutside } from './namespace.js';
@@ -14,8 +15,8 @@ const AGAIN_MS = 500;
 const LONG_MS = 0x7fffffff;
 
 /**
- * Resolves with a reason when the command shall end. Until then the process lives, also when the stack
- * has no service that would keep it alive.
+ * Resolves with a reason when the command shall end. Until then the process lives, also when the
+ * stack has no service that would keep it alive.
  */
 export class Lifetime {
   /** The signal's name, or 'parent'. */

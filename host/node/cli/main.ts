@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `ackorn`: the command line. One file a command in commands/; here are their list, and how a command
- * ends: exit code 0, 1 when something did not work, 2 when the words made no sense, one line each.
+ * `ackorn`: the command line. One file a command in commands/; here are their list, and how a
+ * command ends: exit code 0, 1 when something did not work, 2 when the words made no sense, one
+ * line each.
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,8 +1,8 @@
 /**
  * Network namespaces for the command line. Anonymous ones are held by processes: the CLI starts
- * itself again under unshare(1), so that not even SIGKILL leaves one. Named ones follow ip-netns(8):
- * a file under /run/netns, made here when it is absent and removed at the end. Called by up and start.
- * Never touches the host's own namespace.
+ * itself again under unshare(1), so that not even SIGKILL leaves one. Named ones follow
+ * ip-netns(8): a file under /run/netns, made here when it is absent and removed at the end. Called
+ * by up and start. Never touches the host's own namespace.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -79,8 +79,8 @@ export function findNamespace(): { kind: AnonymousKind } | { reasons: string[] }
 }
 
 /**
- * Starts this command again inside a namespace of its own and ends when that one ends, with its exit
- * code. Signals go on to it; should we be killed, it sees our end of the pipe close.
+ * Starts this command again inside a namespace of its own and ends when that one ends, with its
+ * exit code. Signals go on to it; should we be killed, it sees our end of the pipe close.
  */
 export async function enterNamespace(kind: AnonymousKind): Promise<number> {
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];

@@ -1,6 +1,6 @@
 /**
- * What crossed a link, told in its order: packets as `tcpdump -S` prints them with times relative to
- * the first, and between them the state changes and retransmissions of the engine's trace ring.
+ * What crossed a link, told in its order: packets as `tcpdump -S` prints them with times relative
+ * to the first, and between them the state changes and retransmissions of the engine's trace ring.
  * Collects while it listens, prints at the end. Used by commands/start.ts.
  */
 
@@ -74,7 +74,8 @@ export class Story implements CaptureSink {
   end(): string[] {
     this.#read();
     this.#remove();
-    // A packet that came in is older than the poll that it caused, what it caused to go out younger.
+    // A packet that came in is older than the poll that it caused, what it caused to go out
+    // younger.
     this.#entries.sort((a, b) => a.timeUs - b.timeUs || a.order - b.order);
     const first = this.#entries[0]?.timeUs ?? 0;
     return this.#entries.map(({ timeUs, text }) => {

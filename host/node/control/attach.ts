@@ -72,7 +72,8 @@ function listening(server: net.Server, path: string): Promise<void> {
 }
 
 /**
- * Opens the socket. @throws CommandError when the name or path is a live stack's, or no place for it
+ * Opens the socket. @throws CommandError when the name or path is a live stack's, or no place for
+ * it
  */
 export async function serveControl(running: Running): Promise<Control> {
   const { board } = running;

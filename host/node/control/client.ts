@@ -1,7 +1,7 @@
 /**
- * The other end of the control socket, for commands: finds the stack that is meant, asks, and follows
- * streams. Every failure is a CommandError of one line. Used by ss, nstat, dump, trace, ping, nc, exec
- * and iperf3.
+ * The other end of the control socket, for commands: finds the stack that is meant, asks, and
+ * follows streams. Every failure is a CommandError of one line. Used by ss, nstat, dump, trace,
+ * ping, nc, exec and iperf3.
  */
 
 import http, { type IncomingMessage } from 'node:http';

@@ -1,7 +1,8 @@
 /**
- * POST /v1/iperf3 with `{"args":["-c","10.99.0.1"]}`: iperf3 inside the running stack, so that its bytes
- * cross no socket but ours. Lines come back as JSON, `{"out":…}`, `{"err":…}`, at the end `{"exit":0}`;
- * a client that leaves ends the test. The Node host's own: others answer 404. Called by server.ts.
+ * POST /v1/iperf3 with `{"args":["-c","10.99.0.1"]}`: iperf3 inside the running stack, so that its
+ * bytes cross no socket but ours. Lines come back as JSON, `{"out":…}`, `{"err":…}`, at the end
+ * `{"exit":0}`; a client that leaves ends the test. The Node host's own: others answer 404. Called
+ * by server.ts.
  */
 
 import { iperf3Command } from '../services/iperf3/index.js';

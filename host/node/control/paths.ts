@@ -9,7 +9,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { CommandError } from '../cli/errors.js';
 
-/** Overrides the folder; set for processes in a user namespace, where every user seems to be root. */
+/**
+ * Overrides the folder; set for processes in a user namespace, where every user seems to be root.
+ */
 export const RUNTIME_VARIABLE = 'ACKORN_RUNTIME_DIR';
 const SUFFIX = '.sock';
 

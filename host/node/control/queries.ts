@@ -1,6 +1,6 @@
 /**
- * The documents of the control socket: the stack, its sockets, counters, pools and sysctls, as plain
- * objects for JSON (docs/control.md). Called by server.ts; read by the CLI through client.ts.
+ * The documents of the control socket: the stack, its sockets, counters, pools and sysctls, as
+ * plain objects for JSON (docs/control.md). Called by server.ts; read by the CLI through client.ts.
  */
 
 import { ABI_VERSION } from '../../../assembly/abi.js';

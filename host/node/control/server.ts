@@ -11,7 +11,9 @@ import type { Running } from '../runtime/running.js';
 import { readJson, sendJson, ControlRefusal } from './json.js';
 import { runIperf3 } from './iperf3.js';
 import { ping } from './ping.js';
-import { counters, pools, setSysctls, sockets, stack, sysctls, type StackFacts } from './queries.js';
+import {
+  counters, pools, setSysctls, sockets, stack, sysctls, type StackFacts,
+} from './queries.js';
 import { streamDump, streamTrace } from './streams.js';
 import { connectThrough } from './tcp.js';
 

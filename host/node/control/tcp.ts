@@ -1,7 +1,7 @@
 /**
- * GET /v1/tcp with `Upgrade: ackorn-tcp`: one connection of the running stack as a stream of bytes, for
- * `nc`. `?connect=ADDRESS:PORT` opens, `?listen=PORT` waits for one peer. After 101 the bytes are the
- * connection's, both half closes included. Called by server.ts.
+ * GET /v1/tcp with `Upgrade: ackorn-tcp`: one connection of the running stack as a stream of bytes,
+ * for `nc`. `?connect=ADDRESS:PORT` opens, `?listen=PORT` waits for one peer. After 101 the bytes
+ * are the connection's, both half closes included. Called by server.ts.
  */
 
 import type { IncomingMessage } from 'node:http';
@@ -18,7 +18,8 @@ function refuse(client: Duplex, status: number, error: unknown): void {
   const code = (error as { code?: string }).code ?? 'EINVAL';
   const body = `${JSON.stringify({ error: { code, message: oneLine(error) } })}\n`;
   client.end(`HTTP/1.1 ${status} ${STATUS.get(status) ?? ''}\r\nConnection: close\r\n`
-    + `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    + 'Content-Type: application/json\r\n'
+    + `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 function named(address: string | undefined, port: number | undefined): string {

@@ -1,7 +1,7 @@
 /**
  * A link with a capture beside it: what was read from the device and what is about to be written to
- * it is handed to the capture, before the engine or the device sees it. Costs one comparison a batch
- * while nobody listens. Made by runtime/; stands between the loop and any Link.
+ * it is handed to the capture, before the engine or the device sees it. Costs one comparison a
+ * batch while nobody listens. Made by runtime/; stands between the loop and any Link.
  */
 
 import {

@@ -1,6 +1,6 @@
 /**
- * Rings in a memory of our own, for who stands between a device and the engine: the device fills and
- * empties them as it would the engine's, and we are at the engine's end. Layout as in
+ * Rings in a memory of our own, for who stands between a device and the engine: the device fills
+ * and empties them as it would the engine's, and we are at the engine's end. Layout as in
  * assembly/abi.ts, "Links". Used by impaired.ts.
  */
 

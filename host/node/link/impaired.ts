@@ -1,8 +1,9 @@
 /**
- * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits and a
- * rate, both ways, by the simulator's elements in real time. Works on wire packets: super-segments are
- * cut to the MSS, checksums completed, and nothing is delivered with NEEDS_CSUM, or the receiver would
- * trust what was corrupted. Made by runtime/; stands between the loop and a device.
+ * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits and
+ * a rate, both ways, by the simulator's elements in real time. Works on wire packets:
+ * super-segments are cut to the MSS, checksums completed, and nothing is delivered with NEEDS_CSUM,
+ * or the receiver would trust what was corrupted. Made by runtime/; stands between the loop and a
+ * device.
  */
 
 import {
@@ -49,7 +50,9 @@ class Direction {
     });
   }
 
-  /** First what decides a packet's fate at once, so that the capture can tell it; then what waits. */
+  /**
+   * First what decides a packet's fate at once, so that the capture can tell it; then what waits.
+   */
   #elements(spec: ImpairSpec): ElementFactory[] {
     const list: ElementFactory[] = [];
     if (spec.corrupt !== undefined) list.push(corrupt(spec.corrupt));

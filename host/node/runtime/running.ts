@@ -1,7 +1,8 @@
 /**
- * A board brought up: the device, the stack on it, its capture, its services and its control socket,
- * in this process and in the network namespace that it is in. Whatever fails, what was opened before
- * is closed again. Called by `up`, `start` and tests. Knows no flags and prints nothing.
+ * A board brought up: the device, the stack on it, its capture, its services and its control
+ * socket, in this process and in the network namespace that it is in. Whatever fails, what was
+ * opened before is closed again. Called by `up`, `start` and tests. Knows no flags and prints
+ * nothing.
  */
 
 import { createWriteStream, openSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * `ackorn dump`: what crosses the running stack's link, as tcpdump prints it, or into a pcapng file, or
- * read from one. What an impaired link did to a packet stands at the end of its line.
+ * `ackorn dump`: what crosses the running stack's link, as tcpdump prints it, or into a pcapng
+ * file, or read from one. What an impaired link did to a packet stands at the end of its line.
  */
 
 import { createReadStream, createWriteStream } from 'node:fs';

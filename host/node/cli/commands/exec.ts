@@ -1,6 +1,6 @@
 /**
- * `ackorn exec -- CMD`: runs a command in the network namespace of the running stack, as ip-netns-exec
- * does: joined by process with nsenter(1), exit code and signals passed on.
+ * `ackorn exec -- CMD`: runs a command in the network namespace of the running stack, as
+ * ip-netns-exec does: joined by process with nsenter(1), exit code and signals passed on.
  */
 
 import { spawn } from 'node:child_process';
@@ -19,7 +19,8 @@ function prefixOf(stack: StackDocument): string[] {
   const target = String(stack.pid);
   switch (stack.netns.kind) {
     case 'none':
-      throw new CommandError(`'${stack.name}' is on a wire inside its process: it has no namespace`);
+      const why = 'is on a wire inside its process: it has no namespace';
+    throw new CommandError(`'${stack.name}' ${why}`);
     case 'host': return [];
     case 'user':
       return ['nsenter', '--user', '--net', '--preserve-credentials', '--target', target, '--'];

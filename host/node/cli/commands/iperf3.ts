@@ -1,6 +1,6 @@
 /**
- * `ackorn iperf3`: iperf3's own options, run inside the stack that is running (control/iperf3.ts), with
- * its lines and its exit code. `--name` and `--control` stand before iperf3's options.
+ * `ackorn iperf3`: iperf3's own options, run inside the stack that is running (control/iperf3.ts),
+ * with its lines and its exit code. `--name` and `--control` stand before iperf3's options.
  */
 
 import type { Command } from 'commander';

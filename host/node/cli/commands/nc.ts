@@ -1,6 +1,6 @@
 /**
- * `ackorn nc`: a TCP connection of the running stack on standard input and output, opened or awaited.
- * The end of the input is our FIN; the command ends when the peer has ended too.
+ * `ackorn nc`: a TCP connection of the running stack on standard input and output, opened or
+ * awaited. The end of the input is our FIN; the command ends when the peer has ended too.
  */
 
 import { lookup } from 'node:dns/promises';

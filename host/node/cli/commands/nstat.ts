@@ -1,6 +1,6 @@
 /**
- * `ackorn nstat`: the running stack's counters by their Linux names, as nstat(8) prints them. Values
- * are those since the stack began: there is no history file, so -a is how it always is.
+ * `ackorn nstat`: the running stack's counters by their Linux names, as nstat(8) prints them.
+ * Values are those since the stack began: there is no history file, so -a is how it always is.
  */
 
 import type { Command } from 'commander';

@@ -1,6 +1,6 @@
 /**
- * `ackorn ping`: echo requests sent by the running stack, printed as iputils' ping prints them. Ends
- * with 0 when something answered, 1 when nothing did, as ping does.
+ * `ackorn ping`: echo requests sent by the running stack, printed as iputils' ping prints them.
+ * Ends with 0 when something answered, 1 when nothing did, as ping does.
  */
 
 import { lookup } from 'node:dns/promises';

@@ -1,6 +1,6 @@
 /**
- * `ackorn ss`: the running stack's sockets as `ss -tinlm` prints them. Documents of the control socket
- * become the records of format/ here.
+ * `ackorn ss`: the running stack's sockets as `ss -tinlm` prints them. Documents of the control
+ * socket become the records of format/ here.
  */
 
 import type { Command } from 'commander';

@@ -1,8 +1,8 @@
 /**
  * `ackorn start`, which `npm start` runs: a stack on a TUN device in a namespace of its own serves
- * docs/ over HTTP, the kernel's TCP fetches a page from it, and what crossed the wire is printed; then
- * it goes on serving. Where there is no TUN device, a second stack on an in-process wire is the client.
- * ACKORN_START_ONCE=1 ends it after the demonstration.
+ * docs/ over HTTP, the kernel's TCP fetches a page from it, and what crossed the wire is printed;
+ * then it goes on serving. Where there is no TUN device, a second stack on an in-process wire is
+ * the client. ACKORN_START_ONCE=1 ends it after the demonstration.
  */
 
 import { createHash } from 'node:crypto';
@@ -159,7 +159,9 @@ async function start(): Promise<number> {
 }
 
 /** Adds the command. */
-export function registerStart(program: Command, run: (action: () => Promise<number>) => void): void {
+export function registerStart(
+  program: Command, run: (action: () => Promise<number>) => void,
+): void {
   program.command('start')
     .description('a stack on TUN serving docs/, and the kernel fetching a page from it')
     .action(() => run(start));

@@ -1,6 +1,6 @@
 /**
- * `ackorn trace`: state changes, retransmissions and drops of the running stack as they happen, one a
- * line, with the time of day.
+ * `ackorn trace`: state changes, retransmissions and drops of the running stack as they happen, one
+ * a line, with the time of day.
  */
 
 import type { Command } from 'commander';

@@ -1,7 +1,7 @@
 /**
- * `ackorn up`: brings a stack up on a TUN device, from flags or a board file, and serves until a signal
- * comes. Unless told otherwise it does so in a network namespace of its own, by starting itself again
- * inside one (namespace.ts).
+ * `ackorn up`: brings a stack up on a TUN device, from flags or a board file, and serves until a
+ * signal comes. Unless told otherwise it does so in a network namespace of its own, by starting
+ * itself again inside one (namespace.ts).
  */
 
 import type { Command } from 'commander';
