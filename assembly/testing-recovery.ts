@@ -220,6 +220,7 @@ export function testAppLimited(i: u32): void {
 /** Verdict for a connection that has sent again `retries` times; RESULT: timer, worth in ms. */
 export function testVerdict(i: u32, retries: u32, orphan: bool, userMs: u32, worth: u32): u32 {
   const tcb = tcbAt(i);
+  tcb.sndWnd = 65535; // a window that was closed has a verdict of its own
   tcb.retries = <u8>retries;
   tcb.backoff = <u8>retries;
   tcb.flags = orphan ? tcb.flags | TF_ORPHAN : tcb.flags & ~TF_ORPHAN;

@@ -83,7 +83,7 @@ describe('records · samples', () => {
   });
   test('comments of one line and of several, a heading once', () => {
     const two = '  /**\n   * Two\n   * lines.\n   */\n  b: u8;';
-    const sample = parse(`  // -- send\n  //= rfc9293 X-1\n  /** One. */\n  a: u8;\n${two}`);
+    const sample = parse(`  // -- send\n  //= rfc6298 1\n  /** One. */\n  a: u8;\n${two}`);
     assert.deepEqual(sample?.fields.map(({ comment }) => comment), ['One.', 'Two lines.']);
     assert.deepEqual(sample?.fields.map(({ group }) => group), ['send', '']);
   });
