@@ -62,7 +62,7 @@ export function timeWaitEnter(tcb: Tcb): void {
   tw.tsRecent = tcb.tsRecent;
   tw.tsRecentAge = tcb.tsRecentAge;
   tw.tsOffset = tcb.tsOffset;
-  tcb.state = <u8>State.CLOSE; // of the record; the connection's state went over with the trace above
+  tcb.state = <u8>State.CLOSE; // of the record; the trace above told of the connection's state
   tcbClosed(tcb, Errno.OK, 0);
   s.timeWaitCount++;
   count(Counter.TcpExtTW);
