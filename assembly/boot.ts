@@ -18,7 +18,7 @@ import { linksBytes, linksConfigured, linksInit } from "./link/link";
 import { system } from "./memory";
 import { SEGMENT_BYTES } from "./tcp/busy";
 import {
-  EXTRA_BYTES, LISTENER_BYTES, SYN_REQUEST_BYTES, TCB_BYTES, TIME_WAIT_BYTES,
+  EXTRA_BYTES, LISTENERS_MAX, LISTENER_BYTES, SYN_REQUEST_BYTES, TCB_BYTES, TIME_WAIT_BYTES,
 } from "./tcp/records";
 
 /** Regions in the order in which they lie behind POOLS_AT; each begins at a multiple of 64. */
@@ -93,6 +93,7 @@ function wrongWord(): i32 {
   for (let word: u32 = Config.connectionsMax; word <= <u32>Config.segmentsMax; word++) {
     if (config(word) == 0 || config(word) > 1 << 24) return word;
   }
+  if (config(Config.listenersMax) > LISTENERS_MAX) return Config.listenersMax;
   const shift = config(Config.arenaBlockShift);
   if (shift != 7 && shift != 9) return Config.arenaBlockShift;
   const arena = config(Config.arenaBytes);

@@ -47,6 +47,7 @@ function fieldsOf(path: string, body: readonly Body[]): Field[] {
   let group = '';
   let end = 0;
   for (const { line, index } of body) {
+    if (/^\s*\/\/= /.test(line)) continue; // a citation: which requirement the field is for
     const heading = /^\s*\/\/ -- (.+)$/.exec(line)?.[1];
     const field = /^\s*(\w+): (\w+);(?:\s*\/\/ (.*))?$/.exec(line);
     if (heading !== undefined) {

@@ -3,7 +3,7 @@
  * Called through index.ts; reads everything, changes nothing.
  */
 import {
-  Config, Errno, HandleKind, RESULT_AT, SocketWord, TcpInfo, Timer,
+  Config, Errno, HandleKind, RESULT_AT, SocketWord, State, TcpInfo, Timer,
 } from "../abi";
 import { config } from "../config";
 import { readU32, writeU32, zeroBytes } from "../core/bytes";
@@ -195,7 +195,7 @@ function describe(record: usize, kind: u32, index: u32): void {
   const e = changetype<Endpoint>(record);
   zeroBytes(RESULT_AT, SocketWord.WORDS * 4);
   put(SocketWord.index, index);
-  put(SocketWord.state, e.state);
+  put(SocketWord.state, kind == RecordKind.SynRequest ? State.SYN_RECV : e.state);
   putLocal(SocketWord.local0, e.localAddress);
   put(SocketWord.localPort, e.localPort);
   if (kind == RecordKind.Listener) {

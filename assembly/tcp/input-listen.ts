@@ -82,8 +82,6 @@ function fill(
   let mss = peerMssOf(o, a.isV6 != 0);
   if (listener.maxSegment != 0) mss = min<u32>(mss, listener.maxSegment);
   request.peerMss = <u16>mss;
-  request.tos = listener.tos;
   const buffer = listener.rcvBuf != 0 ? listener.rcvBuf : config(Config.tcp_rmem_default);
   request.rcvWnd = <u16>min<u32>(buffer, 65535);
-  request.state = <u8>State.SYN_RECV;
 }

@@ -12,12 +12,10 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import {
-  acceptPush, acceptQueueFull, halfOpenAck, synAckSend, synAckTimeoutUs, synRequestEnd,
-  synRequestPromote,
+  acceptPush, acceptQueueFull, halfOpenAck, listenerOfRequest, synAckSend, synAckTimeoutUs,
+  synRequestEnd, synRequestPromote,
 } from "./listen";
-import {
-  Endpoint, Listener, SR_ACKED, SR_REPEATED, SR_TIMESTAMPS, SynRequest, Tcb,
-} from "./records";
+import { Endpoint, SR_ACKED, SR_REPEATED, SR_TIMESTAMPS, SynRequest, Tcb } from "./records";
 import { resetReply } from "./reset";
 import { rttAfterHandshake, rttSample } from "./rtt";
 import { pawsOld, tsNow } from "./timestamps";
@@ -72,7 +70,7 @@ function inWindow(request: SynRequest, a: Arrival): bool {
 
 /** The third segment of the handshake. */
 function complete(request: SynRequest, a: Arrival, o: TcpOptions, hasTs: bool): usize {
-  const listener = changetype<Listener>(<usize>request.listener);
+  const listener = listenerOfRequest(request);
   if (acceptQueueFull(listener)) {
     count(Counter.TcpExtListenOverflows);
     count(Counter.TcpExtListenDrops);

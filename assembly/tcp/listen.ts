@@ -7,7 +7,7 @@
 import { Config, Counter, Errno, EVENT_ACCEPTABLE, State, Trace } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";
-import { PoolId, poolGive, poolTake } from "../core/pool";
+import { PoolId, poolAt, poolGive, poolIndex, poolTake } from "../core/pool";
 import { wheelArm, wheelCancel } from "../core/timer-wheel";
 import { trace } from "../core/trace";
 import { ipMtu } from "../ip/output";
@@ -101,7 +101,7 @@ export function acceptQueueAbort(listener: Listener): void {
 
 /** May a SYN take a record now (Linux: inet_csk_reqsk_queue_is_full, tcp_max_syn_backlog)? */
 export function synQueueFull(listener: Listener): bool {
-  if (<u32>listener.synCount >= listener.backlog + 1) return true;
+  if (listener.synCount > listener.backlog) return true;
   return <u32>listener.synCount >= config(Config.tcp_max_syn_backlog);
 }
 
@@ -111,19 +111,23 @@ export function synRequestTake(listener: Listener): usize {
   const request = changetype<SynRequest>(record);
   request.wheelLink = 0;
   request.kind = <u8>RecordKind.SynRequest;
-  request.state = <u8>State.SYN_RECV;
-  request.listener = <u32>changetype<usize>(listener);
+  request.listener = <u16>poolIndex(PoolId.Listener, changetype<usize>(listener));
   request.retransmits = 0;
   request.flags = 0;
   listener.synCount++;
   return record;
 }
 
+/** The listener that the SYN was for; it ends its requests before it goes. */
+export function listenerOfRequest(request: SynRequest): Listener {
+  return changetype<Listener>(poolAt(PoolId.Listener, request.listener));
+}
+
 export function synRequestEnd(request: SynRequest): void {
   wheelCancel(changetype<usize>(request));
   demuxRemove(changetype<Endpoint>(request));
   request.kind = <u8>RecordKind.Free;
-  changetype<Listener>(<usize>request.listener).synCount--;
+  listenerOfRequest(request).synCount--;
   poolGive(PoolId.SynRequest, changetype<usize>(request));
 }
 
@@ -140,7 +144,7 @@ export function synAckSend(request: SynRequest): void {
   const e = changetype<Endpoint>(request);
   const slot = controlBegin(e);
   if (slot == 0) return;
-  const listener = changetype<Listener>(<usize>request.listener);
+  const listener = listenerOfRequest(request);
   const ts = (request.flags & SR_TIMESTAMPS) != 0;
   const wscale: i32 = request.flags & SR_WSCALE ? <i32>(<u32>request.wscale >> 4) : -1;
   const bytes = optionsWriteSyn(
@@ -163,7 +167,7 @@ export function halfOpenAck(request: SynRequest): void {
   const e = changetype<Endpoint>(request);
   const slot = controlBegin(e);
   if (slot == 0) return;
-  const listener = changetype<Listener>(<usize>request.listener);
+  const listener = listenerOfRequest(request);
   let bytes: u32 = 0;
   if (request.flags & SR_TIMESTAMPS) {
     const at = controlOptionsAt(e, slot);
@@ -191,7 +195,7 @@ export function synRequestsAbort(listener: Listener, pool: usize, stride: u32, f
   for (let i: u32 = 0; i < fresh && listener.synCount > 0; i++) {
     const request = changetype<SynRequest>(pool + i * stride);
     if (request.kind != RecordKind.SynRequest) continue;
-    if (request.listener == <u32>changetype<usize>(listener)) synRequestEnd(request);
+    if (listenerOfRequest(request) == listener) synRequestEnd(request);
   }
 }
 
@@ -203,7 +207,7 @@ export function synRequestPromote(request: SynRequest): usize {
   const record = tcbTake();
   if (record == 0) return 0;
   const tcb = changetype<Tcb>(record);
-  const listener = changetype<Listener>(<usize>request.listener);
+  const listener = listenerOfRequest(request);
   tcb.remote0 = request.remote0;
   tcb.remote1 = request.remote1;
   tcb.remote2 = request.remote2;
@@ -246,7 +250,7 @@ function inherit(tcb: Tcb, listener: Listener): void {
   tcb.tos = listener.tos;
   tcb.ttl = listener.ttl;
   tcb.congestion = listener.congestion;
-  tcb.lingerSeconds = <u8>listener.lingerSeconds;
+  tcb.lingerSeconds = listener.lingerSeconds;
   if ((listener.rcvBuf | listener.sndBuf | listener.userTimeoutMs) == 0) return;
   if (!extraTake(tcb)) return;
   const extra = extraOf(tcb);

@@ -167,7 +167,10 @@ export class Extra {
 }
 export const EXTRA_BYTES: u32 = 96;
 
-/** A half-open connection (RFC 9293 SYN-RECEIVED by a passive open); 64 bytes. */
+/**
+ * A half-open connection (RFC 9293 SYN-RECEIVED by a passive open); 60 bytes. Its state is never
+ * another, so the byte where the others keep theirs counts retransmissions.
+ */
 @unmanaged
 export class SynRequest {
   next: u32;
@@ -182,23 +185,22 @@ export class SynRequest {
   localPort: u16;
   localAddress: u16;
   kind: u8;
-  state: u8;
-  /** Address of the Listener. */
-  listener: u32;
+  /** Of the SYN-ACK. */
+  retransmits: u8;
   irs: u32;
   iss: u32;
   tsRecent: u32;
+  /** Index of the Listener in its pool. */
+  listener: u16;
   peerMss: u16;
+  /** Window that our SYN-ACK told, bytes. */
+  rcvWnd: u16;
   /** As Tcb.wscale. */
   wscale: u8;
   /** SR_* bits. */
   flags: u8;
-  retransmits: u8;
-  tos: u8;
-  /** Window that our SYN-ACK told, bytes. */
-  rcvWnd: u16;
 }
-export const SYN_REQUEST_BYTES: u32 = 64;
+export const SYN_REQUEST_BYTES: u32 = 60;
 export const SR_SACK: u8 = 1;
 export const SR_TIMESTAMPS: u8 = 2;
 export const SR_WSCALE: u8 = 4;
@@ -208,7 +210,7 @@ export const SR_ACKED: u8 = 16;
 /** The peer repeated its SYN: more than one SYN-ACK is out. */
 export const SR_REPEATED: u8 = 32;
 
-/** A connection in TIME-WAIT; 64 bytes. */
+/** A connection in TIME-WAIT; 60 bytes. Its timestamp offset is computed anew (isn.ts). */
 @unmanaged
 export class TimeWait {
   next: u32;
@@ -232,12 +234,11 @@ export class TimeWait {
   flags: u16;
   tsRecent: u32;
   tsRecentAge: u32;
-  tsOffset: u32;
 }
-export const TIME_WAIT_BYTES: u32 = 64;
+export const TIME_WAIT_BYTES: u32 = 60;
 export const TW_TIMESTAMPS: u16 = 1;
 
-/** A listener; 64 bytes, found by its port. */
+/** A listener; 60 bytes, found by its port. */
 @unmanaged
 export class Listener {
   next: u32;
@@ -249,32 +250,35 @@ export class Listener {
   generation: u32;
   eventNext: u32;
   eventMask: u16;
-  flags: u16;
-  backlog: u32;
+  backlog: u16;
+  /** LF_* bits. */
+  flags: u8;
+  lingerSeconds: u8;
+  maxSegment: u16;
   /** Always 0: a listener has no peer. */
   remotePort: u16;
   localPort: u16;
   localAddress: u16;
   kind: u8;
   state: u8;
-  // -- inherited by its connections
+  // -- inherited by its connections, as lingerSeconds and maxSegment are
   rcvBuf: u32;
   sndBuf: u32;
   /** TF_* bits that are inherited (TF_INHERITED). */
   tcbFlags: u32;
-  maxSegment: u16;
+  userTimeoutMs: u32;
   tos: u8;
   ttl: u8;
   congestion: u8;
   deferAcceptS: u8;
-  lingerSeconds: u16;
-  userTimeoutMs: u32;
 }
-export const LISTENER_BYTES: u32 = 64;
-export const LF_EVENT_LISTED: u16 = 1;
-export const LF_V6ONLY: u16 = 2;
-export const LF_REUSEADDR: u16 = 4;
-export const LF_V4ONLY: u16 = 8;
+export const LISTENER_BYTES: u32 = 60;
+/** A request names its listener in 16 bits. */
+export const LISTENERS_MAX: u32 = 65535;
+export const LF_EVENT_LISTED: u8 = 1;
+export const LF_V6ONLY: u8 = 2;
+export const LF_REUSEADDR: u8 = 4;
+export const LF_V4ONLY: u8 = 8;
 
 // Tcb.flags
 export const TF_NODELAY: u32 = 1 << 0;
@@ -352,7 +356,7 @@ if (offsetof<Tcb>() != TCB_BYTES) ERROR("Tcb");
 if (offsetof<Tcb>("state") != offsetof<Endpoint>("state")) ERROR("Tcb begins as Endpoint");
 if (offsetof<Extra>() != EXTRA_BYTES) ERROR("Extra");
 if (offsetof<SynRequest>() != SYN_REQUEST_BYTES) ERROR("SynRequest");
-if (offsetof<SynRequest>("state") != offsetof<Endpoint>("state")) ERROR("SynRequest");
+if (offsetof<SynRequest>("kind") != offsetof<Endpoint>("kind")) ERROR("SynRequest");
 if (offsetof<TimeWait>() != TIME_WAIT_BYTES) ERROR("TimeWait");
 if (offsetof<TimeWait>("state") != offsetof<Endpoint>("state")) ERROR("TimeWait");
 if (offsetof<Listener>() != LISTENER_BYTES) ERROR("Listener");

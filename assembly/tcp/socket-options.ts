@@ -242,7 +242,7 @@ export function listenerOptionSet(l: Listener, option: Option, value: u32): i32 
   } else if (option == Option.SO_LINGER) {
     if (value > 256) return -Errno.EINVAL;
     l.tcbFlags = flag(l.tcbFlags, TF_LINGER, value);
-    l.lingerSeconds = value != 0 ? <u16>(value - 1) : 0;
+    l.lingerSeconds = value != 0 ? <u8>(value - 1) : 0;
   } else if (option == Option.SO_RCVBUF) {
     l.rcvBuf = bufferBytes(value, Config.tcp_rmem_min, Config.tcp_rmem_max);
     l.tcbFlags |= TF_RCVBUF_LOCK;

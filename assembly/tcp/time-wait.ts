@@ -15,6 +15,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions, optionsWriteTimestamps } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { demuxInsert, demuxRemove } from "./demux";
+import { tsOffsetFor } from "./isn";
 import {
   Endpoint, RecordKind, TF_TS_OK, TW_TIMESTAMPS, Tcb, TimeWait,
 } from "./records";
@@ -61,7 +62,6 @@ export function timeWaitEnter(tcb: Tcb): void {
   tw.flags = tcb.flags & TF_TS_OK ? TW_TIMESTAMPS : 0;
   tw.tsRecent = tcb.tsRecent;
   tw.tsRecentAge = tcb.tsRecentAge;
-  tw.tsOffset = tcb.tsOffset;
   tcb.state = <u8>State.CLOSE; // of the record; the trace above told of the connection's state
   tcbClosed(tcb, Errno.OK, 0);
   s.timeWaitCount++;
@@ -164,7 +164,7 @@ function acknowledge(tw: TimeWait): void {
   let bytes: u32 = 0;
   if (tw.flags & TW_TIMESTAMPS) {
     const at = controlOptionsAt(e, slot);
-    bytes = optionsWriteTimestamps(at, tsNow(tw.tsOffset), tw.tsRecent);
+    bytes = optionsWriteTimestamps(at, tsNow(tsOffsetFor(e)), tw.tsRecent);
   }
   controlSend(e, slot, tw.sndNxt, tw.rcvNxt, TCP_ACK, tw.windowField, bytes, 0, 0);
 }

@@ -103,8 +103,8 @@ export function userListen(
   const listener = changetype<Listener>(record);
   listener.localPort = <u16>chosen;
   listener.localAddress = <u16>local;
-  listener.flags = <u16>bits;
-  listener.backlog = min(min(backlog, config(Config.somaxconn)), 65534);
+  listener.flags = <u8>bits;
+  listener.backlog = <u16>min(min(backlog, config(Config.somaxconn)), 65534);
   demuxInsert(changetype<Endpoint>(record));
   result(0, listener.generation);
   result(1, chosen);

@@ -96,13 +96,16 @@ function derived(connections: number, timeWait: number, synRequests: number, are
   };
 }
 
-const PROFILES: Record<ProfileName, Values> = {
+/** What a profile says; the hash table follows from its pools. */
+type Profile = Omit<Values, 'hashBuckets'>;
+
+const PROFILES: Record<ProfileName, Profile> = {
   default: {
     ...SYSCTLS,
     ...derived(16384, 16384, 4096, 128 * MIB),
     connectionsMax: 16384, // more than half of one address pair's ephemeral ports
     synRequestsMax: 4096, // Linux's tcp_max_syn_backlog on a machine of some memory
-    timeWaitMax: 16384, // 64 bytes each: 1 MiB
+    timeWaitMax: 16384, // 60 bytes each: under 1 MiB
     listenersMax: 256,
     extrasMax: 16384, // every connection may carry data
     segmentsMax: 65536, // sent super-segments and received ranges of all connections
@@ -113,9 +116,8 @@ const PROFILES: Record<ProfileName, Values> = {
     rxSlots: 64, // a batch: 64 frames between two polls
     rxSlotBytes: 68 * KIB, // a 64 KiB super-segment with headers, rounded to a page
     txSlots: 256,
-    eventSlots: 32768, // one entry a handle: connections and listeners fit at once
+    eventSlots: 1024, // a batch: what is pending beyond it waits in its records
     traceSlots: 4096,
-    hashBuckets: 65536, // about one record a chain when all pools are full
   },
   test: {
     ...SYSCTLS,
@@ -133,9 +135,8 @@ const PROFILES: Record<ProfileName, Values> = {
     rxSlots: 64,
     rxSlotBytes: 2 * KIB, // wire packets of a usual MTU
     txSlots: 128,
-    eventSlots: 256,
+    eventSlots: 128,
     traceSlots: 256,
-    hashBuckets: 256,
   },
   mcu: {
     ...SYSCTLS,
@@ -161,7 +162,6 @@ const PROFILES: Record<ProfileName, Values> = {
     txSlots: 8,
     eventSlots: 16,
     traceSlots: 0,
-    hashBuckets: 16,
   },
 };
 
@@ -191,14 +191,17 @@ export const CONFIG_NAMES = Object.keys(Config).filter(
   (name) => Number.isNaN(Number(name)) && !name.startsWith('seed'),
 ) as ConfigName[];
 
-/** A power of two at least as large as n. */
-function powerOfTwo(n: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(2, n)));
+/**
+ * Buckets, a power of two, for so many records: at most one each, so that a record's share of the
+ * table is 4 bytes or less, and at least one for two, so that chains stay short in full pools.
+ */
+function hashBucketsFor(records: number): number {
+  return 2 ** Math.floor(Math.log2(records));
 }
 
 /**
  * The values that a configuration stands for. What follows from a size the user gave (tcp_mem from
- * arenaBytes, eventSlots from connectionsMax, …) follows unless it is given too.
+ * arenaBytes, hashBuckets from the pools, …) follows unless it is given too.
  * @throws RangeError for an unknown name or a value that is no u32; the engine judges the rest
  */
 export function resolveConfig(config: EngineConfig): Values {
@@ -217,18 +220,13 @@ export function resolveConfig(config: EngineConfig): Values {
   }
   const sizes = { ...base, ...given };
   const { connectionsMax, timeWaitMax, synRequestsMax, listenersMax, arenaBytes } = sizes;
+  const records = connectionsMax + timeWaitMax + synRequestsMax + listenersMax;
   const resized: Partial<Values> = {};
   if (given.arenaBytes ?? given.connectionsMax ?? given.timeWaitMax ?? given.synRequestsMax) {
     Object.assign(resized, derived(connectionsMax, timeWaitMax, synRequestsMax, arenaBytes));
   }
-  if (given.connectionsMax !== undefined) {
-    resized.extrasMax = connectionsMax;
-    resized.hashBuckets = powerOfTwo(connectionsMax);
-  }
-  if (given.connectionsMax !== undefined || given.listenersMax !== undefined) {
-    resized.eventSlots = powerOfTwo(connectionsMax + listenersMax);
-  }
-  return { ...base, ...resized, ...given };
+  if (given.connectionsMax !== undefined) resized.extrasMax = connectionsMax;
+  return { ...base, hashBuckets: hashBucketsFor(records), ...resized, ...given };
 }
 
 /** CONFIG as it stands in memory. */

@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { registerBench } from './commands/bench.js';
 import { registerDump } from './commands/dump.js';
 import { registerExec } from './commands/exec.js';
+import { registerFootprint } from './commands/footprint.js';
 import { registerIperf3 } from './commands/iperf3.js';
 import { registerNc } from './commands/nc.js';
 import { registerNstat } from './commands/nstat.js';
@@ -25,6 +26,7 @@ type Register = (program: Command, run: (action: () => Promise<number>) => void)
 const COMMANDS: readonly Register[] = [
   registerUp, registerStart, registerExec, registerNc, registerSs, registerNstat, registerDump,
   registerTrace, registerPing, registerIperf3, registerBench,
+  registerFootprint,
 ];
 
 function fail(error: unknown): never {
