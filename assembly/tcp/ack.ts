@@ -21,7 +21,8 @@ import { finalAck } from "./output";
 import { underPressure } from "./pressure";
 import { recoveryOnAck } from "./recovery";
 import {
-  Endpoint, TF_ECN_OK, TF_FIN_QUEUED, TF_FIN_SENT, TF_SACK_OK, TF_SNDBUF_LOCK, TF_TS_OK, TF_WANT_WRITE, Tcb,
+  Endpoint, TF_ECN_OK, TF_FIN_QUEUED, TF_FIN_SENT, TF_SACK_OK, TF_SNDBUF_LOCK, TF_TS_OK,
+  TF_WANT_WRITE, Tcb,
   TimerKind,
 } from "./records";
 import { challengeAck, resetReply } from "./reset";

@@ -14,7 +14,9 @@ import { demuxFind } from "./demux";
 import { post } from "./events";
 import { synRequestEnd } from "./listen";
 import { headerBytes, mssUpdate } from "./options";
-import { Endpoint, RecordKind, SynRequest, TF_IPV6, TF_NO_SOFT_ERRORS, TF_SACK_OK, Tcb } from "./records";
+import {
+  Endpoint, RecordKind, SynRequest, TF_IPV6, TF_NO_SOFT_ERRORS, TF_SACK_OK, Tcb,
+} from "./records";
 import { segmentsMarkAllLost } from "./segments";
 import { busyOf, outputList, tcbClosed } from "./tcb";
 

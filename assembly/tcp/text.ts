@@ -216,8 +216,8 @@ function sparse(busy: Busy): bool {
 }
 
 /**
- * Of `length` bytes at `seq` those before the peer's FIN, if one waits beyond a hole. Bytes behind it
- * are a forgery or a fault: the octet of the FIN would become one of the stream that nobody stored.
+ * Of `length` bytes at `seq` those before the peer's FIN, if one waits beyond a hole. Bytes behind
+ * it are a forgery or a fault: the FIN's octet would become one of the stream that nobody stored.
  */
 function beforeFin(busy: Busy, seq: u32, length: u32): u32 {
   const last = rangeLast(busy);
