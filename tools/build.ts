@@ -18,19 +18,26 @@ export interface Step {
   run(): void | Promise<void>;
 }
 
+/** After each round of optimization. A path without ./ would be a package to the compiler. */
+const INLINING = [
+  '--transform', './build/js/tools/inline-transform.js', '--runPasses', 'inlining-optimizing',
+];
+
 /** The command's file, which npm links as `ackorn`. */
 const CLI = 'build/js/host/node/cli/main.js';
 
 function engineSources(): string[] {
   const sources = filesUnder('assembly', '.ts').filter((path) => !path.includes('/__tests__/'));
-  return [...sources, 'asconfig.json', 'node_modules/assemblyscript/package.json'];
+  const compiler = ['asconfig.json', 'node_modules/assemblyscript/package.json'];
+  return [...sources, ...compiler, 'build/js/tools/inline-transform.js'];
 }
 
 /** The compiler's steps for an entry, or none while the entry does not exist. */
 function compile(entry: string, target: string, output: string): Step[] {
   if (!existsSync(at(entry))) return [];
   const outputs = [`${output}.wasm`, `${output}.wat`, `${output}.wasm.map`];
-  return [{ name: target, inputs: engineSources(), outputs, run: () => asc(entry, target) }];
+  const run = () => asc(entry, target, INLINING);
+  return [{ name: target, inputs: engineSources(), outputs, run }];
 }
 
 function withoutRuntime(entry: string): Step[] {

@@ -31,7 +31,7 @@ export class Stream {
   entriesShift: u8;
   /** 1: entries are leaves. */
   deep: u8;
-  /** LENT, PEEKED. */
+  /** LENT, PEEKED, GREW, WAS_LARGE. */
   flags: u8;
   /** After the last granule taken; a multiple of the granule. Valid while table is not 0. */
   end: u32;
@@ -48,6 +48,10 @@ export const STREAM_LIMIT_MAX: u32 = 1 << 30;
 export const LENT: u8 = 1;
 /** A peeked piece is with the user: nothing may move. */
 export const PEEKED: u8 = 2;
+/** Has taken a second large granule since it was empty. */
+export const GREW: u8 = 4;
+/** Did so the last time: begins with a large granule, or every batch would be copied on its way up. */
+export const WAS_LARGE: u8 = 8;
 
 const LARGE_SHIFT: u8 = 12;
 /** A stream of more small granules than this gets larger ones. */
@@ -243,11 +247,16 @@ function missing(s: Stream, at: u32, most: u32): u32 {
 export function prepare(s: Stream, to: u32): bool {
   const span = to - s.head;
   if (!s.table) {
-    s.shift = shiftFor(span, <u8>arena().minShift);
+    const large = (s.flags & WAS_LARGE) != 0 && arenaFits(LARGE_SHIFT);
+    s.shift = large ? LARGE_SHIFT : shiftFor(span, <u8>arena().minShift);
+    s.flags &= ~WAS_LARGE;
     s.end = floorOf(s, s.head);
-  } else if (s.shift < LARGE_SHIFT && span > SMALL_GRANULES << s.shift) {
+  } else if (s.shift >= LARGE_SHIFT) {
+    s.flags |= GREW;
+  } else if (span > SMALL_GRANULES << s.shift) {
     // Without memory for it the stream goes on with small granules.
-    if (!s.flags && s.reserved - s.head <= REBLOCK_MAX) reblock(s, shiftFor(span, s.shift));
+    const still = (s.flags & (LENT | PEEKED)) == 0;
+    if (still && s.reserved - s.head <= REBLOCK_MAX) reblock(s, shiftFor(span, s.shift));
   }
   return growTable(s, seqMax(to, s.end));
 }

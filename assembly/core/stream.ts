@@ -10,8 +10,8 @@ import { arena } from "./arena";
 import { invariant } from "./invariant";
 import { seqGe, seqGt, seqLe, seqLt, seqMax, seqMin } from "./seq";
 import {
-  LENT, PEEKED, SPARE_SHIFT, STREAM_LIMIT_MAX, Stream, ceilOf, cover, dropAll, dropGranules,
-  dropLeaves, floorOf, granule, granuleAt, leafSpan, prepare, shrinkTable,
+  GREW, LENT, PEEKED, SPARE_SHIFT, STREAM_LIMIT_MAX, Stream, ceilOf, cover, dropAll, dropGranules,
+  WAS_LARGE, dropLeaves, floorOf, granule, granuleAt, leafSpan, prepare, shrinkTable,
 } from "./stream-table";
 
 export { STREAM_BYTES, STREAM_LIMIT_MAX, Stream } from "./stream-table";
@@ -29,10 +29,11 @@ export function streamInit(s: Stream, position: u32, limit: u32): void {
   s.reserved = position;
   s.limit = limit;
   s.arenaBytes = 0;
+  s.flags = 0;
   forget(s);
 }
 
-/** Nothing is allocated any more. */
+/** Nothing is allocated any more; whether it was much is remembered. */
 function forget(s: Stream): void {
   invariant(s.arenaBytes == 0, Fault.Stream);
   s.table = 0;
@@ -40,7 +41,7 @@ function forget(s: Stream): void {
   s.shift = 0;
   s.entriesShift = 0;
   s.deep = 0;
-  s.flags = 0;
+  s.flags = s.flags & GREW ? WAS_LARGE : 0;
 }
 
 /** Gives everything back; what was held is gone and the stream is empty at tail. Idempotent. */
@@ -117,16 +118,30 @@ export function streamWrite(s: Stream, position: u32, from: usize, length: u32):
   const ahead = position - s.head;
   if (ahead >= s.limit || !length) return 0;
   length = <u32>min(length, s.limit - ahead);
-  if (!prepare(s, position + length)) return 0;
-  const upTo = cover(s, position, position + length);
-  for (let at = position; seqLt(at, upTo); ) {
-    const n = runUpTo(s, at, upTo);
-    memory.copy(streamAddress(s, at), from, n);
-    from += n;
-    at += n;
+  // Beyond `end` the table's entries belong to other positions.
+  const known = s.table != 0 && seqLt(position, s.end) ? min(length, s.end - position) : 0;
+  const there = copyIn(s, position, from, known);
+  if (there == length) return length;
+  const rest = position + there;
+  if (!prepare(s, position + length)) return there;
+  return there + copyIn(s, rest, from + there, cover(s, rest, position + length) - rest);
+}
+
+/** Copies to granules that are there; how many bytes from `position` on. */
+function copyIn(s: Stream, position: u32, from: usize, length: u32): u32 {
+  const size = granule(s);
+  let done: u32 = 0;
+  while (done < length) {
+    const at = position + done;
+    const address = granuleAt(s, at);
+    if (!address) break;
+    const offset = at & (size - 1);
+    const n = <u32>min(size - offset, length - done);
+    memory.copy(address + offset, from + done, n);
+    done += n;
   }
-  if (upTo != position) s.reserved = seqMax(s.reserved, upTo);
-  return upTo - position;
+  if (done) s.reserved = seqMax(s.reserved, position + done);
+  return done;
 }
 
 /** Bytes before newTail are now in order: they were stored by streamWrite. */

@@ -41,7 +41,10 @@ function reach(send: Stream, seq: u32, want: u32): u32 {
 
 /** More than one segment leaves only in full ones, unless all that was asked for fits. */
 export function fitPieces(tcb: Tcb, seq: u32, want: u32): u32 {
-  const fits = reach(sendStream(busyOf(tcb)), seq, want);
+  const send = sendStream(busyOf(tcb));
+  // Piece 0 is the header, and a piece may begin in the middle of a granule: no need to look.
+  if (want <= (TX_PIECES_MAX - 2) << send.shift) return want;
+  const fits = reach(send, seq, want);
   if (fits == want || fits <= tcb.sndMss) return fits;
   return fits - (fits % tcb.sndMss);
 }

@@ -236,6 +236,10 @@ export function createNative(calls: SystemCalls): Native {
       ask(calls, 'RTM_SETLINK', netlink.setLinkUp(name, up), name);
     },
     setMtu: (name, mtu) => setMtu(calls, name, mtu),
+    setQueueLength: (name, packets) => {
+      checkInterface(name);
+      ask(calls, 'RTM_SETLINK', netlink.setLinkQueue(name, packets), name);
+    },
     addAddress: (name, address, prefixLength, peer = address) =>
       addAddress(calls, name, address, prefixLength, peer),
     awaitAddress: (address) => awaitAddress(calls, address),

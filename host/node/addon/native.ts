@@ -105,6 +105,9 @@ export interface Native extends SystemCalls {
   /** @param mtu bytes, 68 to 65535 */
   setMtu(name: string, mtu: number): void;
 
+  /** @param packets that wait for the reader of a TUN device before the kernel drops (txqueuelen) */
+  setQueueLength(name: string, packets: number): void;
+
   /**
    * Gives the kernel's end an address; again is no error. IPv6 skips duplicate detection, but
    * Linux still takes up the address behind the caller's back: see awaitAddress.

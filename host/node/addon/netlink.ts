@@ -23,6 +23,7 @@ const RTN_LOCAL = 2;
 
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_TXQLEN = 13;
 const IFLA_AF_SPEC = 26;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
@@ -88,6 +89,12 @@ export function setLinkUp(name: string, up: boolean): Buffer {
 /** Sets the MTU, bytes. */
 export function setLinkMtu(name: string, mtu: number): Buffer {
   const parts = [linkHeader(0, 0), linkName(name), attribute(IFLA_MTU, u32(mtu))];
+  return message(RTM_SETLINK, NLM_F_ACK, parts);
+}
+
+/** Sets how many packets wait for whoever reads the device. */
+export function setLinkQueue(name: string, packets: number): Buffer {
+  const parts = [linkHeader(0, 0), linkName(name), attribute(IFLA_TXQLEN, u32(packets))];
   return message(RTM_SETLINK, NLM_F_ACK, parts);
 }
 

@@ -40,6 +40,7 @@ export function compare({ ackorn, kernel }: Pairs): Comparison {
 
 /** Three digits are what such figures are good for. */
 function short(value: number): string {
+  if (!Number.isFinite(value)) return '-'; // nothing by nothing
   if (value >= 100) return String(Math.round(value));
   return value.toFixed(value >= 10 ? 1 : 2);
 }
@@ -55,7 +56,7 @@ export interface Row {
   figures: Comparison;
 }
 
-const WIDTHS = [34, 10, 22, 22] as const;
+const WIDTHS = [38, 9, 22, 22] as const;
 
 function line(cells: readonly string[]): string {
   return cells.map((cell, at) => cell.padEnd(WIDTHS[at] ?? 0)).join(' ').trimEnd();

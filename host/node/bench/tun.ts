@@ -45,6 +45,7 @@ export interface TunBench {
   rows: (Row & { values: Pairs })[];
 }
 
+const WARM_SECONDS = 1;
 /** Connections at any time. */
 const PARALLEL = [1, 16] as const;
 
@@ -102,6 +103,16 @@ function turns(offload: boolean, run: number): Path[] {
   return run % 2 === 0 ? pair : pair.reverse();
 }
 
+/** Unmeasured: what is compiled while it runs (V8, the engine's code) is compiled after it. */
+async function warmUp(offloads: readonly boolean[], onStep: (step: string) => void): Promise<void> {
+  for (const path of PATHS.filter(({ offload }) => offloads.includes(offload))) {
+    for (const direction of ['in', 'out'] as const) {
+      onStep(`warming up: ${path.who}, ${direction}, offload ${path.offload}`);
+      await bulkRun(path, direction, WARM_SECONDS);
+    }
+  }
+}
+
 /** @throws CommandError, NativeError */
 export async function tunBench(options: TunBenchOptions): Promise<TunBench> {
   const { runs, seconds, parts, onStep } = options;
@@ -110,9 +121,10 @@ export async function tunBench(options: TunBenchOptions): Promise<TunBench> {
   const values = new Values();
   const congestion: Record<Who, string> = { ackorn: 'unknown', kernel: CONGESTION };
   try {
+    const offloads = [true, false].filter((on) => parts.includes(on ? 'offload' : 'plain'));
+    await warmUp(offloads, onStep);
     for (let run = 0; run < runs; run++) {
-      for (const offload of [true, false]) {
-        if (!parts.includes(offload ? 'offload' : 'plain')) continue;
+      for (const offload of offloads) {
         for (const direction of ['in', 'out'] as const) {
           for (const path of turns(offload, run)) {
             onStep(`run ${run + 1} of ${runs}: ${path.who}, ${direction}, offload ${offload}`);
@@ -143,7 +155,8 @@ export function describeTunBench(bench: TunBench): string[] {
   return [
     `${bench.date.slice(0, 10)}, ${m.cpus} CPUs (${m.model}), ${m.kernel}, Node ${m.node}, `
       + `load ${m.load.toFixed(1)}`,
-    `iperf3, one stream, MTU ${bench.mtu}, ${bench.runs} runs of ${bench.seconds} s in turns; `
+    `iperf3, one stream, MTU ${bench.mtu}, ${bench.runs} runs of ${bench.seconds} s in turns `
+      + `after one of ${WARM_SECONDS} s that does not count; `
       + `in: the kernel sends (-C ${CONGESTION}); out: we send (${congestion.ackorn}), `
       + `the kernel sends (-C ${congestion.kernel})`,
     'medians (lowest-highest); the ratio is the median of the ratios of each run',
