@@ -248,11 +248,14 @@ export class StackSocket extends Duplex implements Handler {
 
   /**
    * From now on every byte is dropped in the engine and only counted: nothing is copied. 'end',
-   * 'error' and 'close' still come; 'data' does not.
+   * 'error' and 'close' still come; 'data' does not. Bytes that came before and wait in the Duplex
+   * are dropped and counted too.
    */
   discardAll(onBytes: (bytes: number) => void): void {
     this.#discard = onBytes;
+    const waiting = this.readableLength;
     this.resume();
+    if (waiting > 0) onBytes(waiting);
     this.#readable();
   }
 

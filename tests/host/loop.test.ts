@@ -7,7 +7,9 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Link } from '../../host/node/link/link.js';
 import { createWire } from '../../host/node/link/wire.js';
 import { Stack } from '../../host/node/index.js';
 
@@ -96,6 +98,42 @@ test('many writes of one tick make one poll and few segments', async () => {
   assert.ok(sent >= 1 && sent <= 2, `${sent} segments for 1,000 bytes`);
   client.destroy();
   server.close();
+});
+
+/** A device that has a frame whenever it is asked, and takes 2 ms to give it. */
+function flooded(link: Link, onRead: () => void): Link {
+  return {
+    name: link.name, mtu: link.mtu, flags: link.flags,
+    attach: (memory, ringAddress, wake) => link.attach(memory, ringAddress, wake),
+    readBatch(max) {
+      onRead();
+      const until = performance.now() + 2;
+      while (performance.now() < until) link.readBatch(max);
+      return 1;
+    },
+    writeBatch: () => link.writeBatch(),
+    ref: () => link.ref(), unref: () => link.unref(), close: () => link.close(),
+  };
+}
+
+test('a device that always has frames · timers and other I/O get their turn', async () => {
+  const wire = createWire();
+  let reads = 0;
+  const stack = await Stack.create({
+    links: [flooded(wire.a, () => { reads++; })], addresses: ['10.0.0.1/24'],
+  });
+  const socket = stack.connect({ address: SERVER, port: 5 });
+  let most = 0;
+  for (let round = 0; round < 20; round++) {
+    const before = reads;
+    await nextTurn();
+    most = Math.max(most, reads - before);
+  }
+  socket.destroy();
+  await stack.close();
+  wire.b.close();
+  assert.ok(reads >= 10, `${reads} reads: the device is not flooded`);
+  assert.ok(most <= 2, `${most} reads of 2 ms before a turn of the event loop`);
 });
 
 /** Runs a program that has two stacks on a wire; gives what it printed. */

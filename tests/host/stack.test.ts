@@ -222,6 +222,20 @@ test('fast paths · a pattern in, counted and dropped at the other side', async 
   assert.deepEqual([dropped, peer.bytesRead, client.bytesWritten], [taken, taken, taken]);
 });
 
+test('discardAll · bytes that came before it count too', async () => {
+  await using pair = await createPair();
+  let dropped = 0;
+  const server = pair.server.listen({ port: 80 }, (socket) => socket.write(Buffer.alloc(40_000)));
+  const client = pair.client.connect({ address: pair.serverAddress, port: 80 });
+  await pair.sleep(500);
+  assert.ok(client.readableLength > 0, 'nothing waits: the test tests nothing');
+  client.discardAll((bytes) => { dropped += bytes; });
+  await pair.sleep(500);
+  assert.deepEqual([dropped, client.bytesRead, client.readableLength], [40_000, 40_000, 0]);
+  client.destroy();
+  server.close();
+});
+
 test('onread · the user’s buffer is filled, false pauses', async () => {
   await using pair = await createPair();
   const server = pair.server.listen({ port: 80 }, (socket) => socket.end(Buffer.alloc(5000, 7)));

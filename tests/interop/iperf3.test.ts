@@ -13,6 +13,7 @@ import {
   iperf3Server, runIperf3Client, type Iperf3ClientOptions, type Iperf3Report, type Iperf3Server,
 } from '../../host/node/services/iperf3/index.js';
 import { kernelTransport } from '../../host/node/services/seam.js';
+import { checkReport } from './iperf3-report.js';
 import { background, needs, run, type Ran } from './tools.js';
 
 const MIB = 1 << 20;
@@ -34,32 +35,6 @@ async function ourServer(t: TestContext, oneOff = false): Promise<OurServer | un
   const client = (...args: string[]): Promise<Ran> =>
     run('iperf3', ['-c', HOST, '-p', String(server.port), ...args]);
   return { server, lines, client };
-}
-
-/**
- * What one side sent and the other did not count: buffers, and what moved while it was told. After
- * an omitted time more may be received than sent: what was in flight when both began to count.
- */
-function agree(sent: number, received: number, streams: number, exact: boolean, omit = 0): void {
-  assert.ok(received > 0, 'nothing was received');
-  const inFlight = exact ? 0 : streams * 16 * MIB + sent / 10;
-  assert.ok(received - sent <= omit * inFlight, `received ${received} of ${sent} sent`);
-  assert.ok(sent - received <= inFlight, `${sent - received} bytes went missing`);
-}
-
-function checkReport(report: Iperf3Report, streams: number, exact: boolean): void {
-  assert.equal(report.error, undefined);
-  const { end } = report;
-  const { omit } = report.start.test_start as { omit: number };
-  agree(end.sum_sent!.bytes, end.sum_received!.bytes, streams, exact, omit);
-  assert.equal(end.streams!.length, end.sum_sent_bidir_reverse ? 2 * streams : streams);
-  for (const { sender, receiver } of end.streams!) {
-    agree(sender.bytes, receiver.bytes, 1, exact, omit);
-  }
-  if (end.sum_sent_bidir_reverse) {
-    const { sum_sent_bidir_reverse: sent, sum_received_bidir_reverse: received } = end;
-    agree(sent.bytes, received!.bytes, streams, exact, omit);
-  }
 }
 
 /** Options of the real client, and what must be true of its report. */

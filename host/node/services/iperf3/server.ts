@@ -147,6 +147,7 @@ class ServerTest {
   #output: string[] = [];
   #outputCharacters = 0;
   #guard: NodeJS.Timeout | undefined;
+  #terminating = false;
   #over!: () => void;
   #isOver = new Promise<void>((resolve) => { this.#over = resolve; });
 
@@ -170,7 +171,8 @@ class ServerTest {
     try {
       await this.#runChecked();
     } catch (thrown) {
-      const error = thrown instanceof Iperf3Error ? thrown
+      const error = this.#terminating ? new Iperf3Error(IperfErrno.IESERVERTERM)
+        : thrown instanceof Iperf3Error ? thrown
         : new Iperf3Error(IperfErrno.IERECVMESSAGE, String(thrown));
       this.#measurement?.finish();
       this.#report(error);
@@ -183,8 +185,14 @@ class ServerTest {
     }
   }
 
+  /**
+   * The client is told, and has time to go before its streams are closed: over unread bytes that is a
+   * RST, which it may see before the message.
+   */
   async terminate(): Promise<void> {
+    this.#terminating = true;
     this.#control.sendState(State.SERVER_TERMINATE);
+    await Promise.race([this.#isOver, sleep(DELIVERY_MS, undefined, { ref: false })]);
     this.#control.fail(new Iperf3Error(IperfErrno.IESERVERTERM));
     await this.#isOver;
     await this.delivered();
