@@ -154,7 +154,7 @@ function absorb(tcb: Tcb): bool {
       tcb.rcvNxt = end;
     }
     rangeRemove(busy, record);
-    tcb.flags |= TF_ACK_NOW; // RFC 5681 §4.2: a segment that fills a gap is acknowledged at once
+    ackNow(tcb); // RFC 5681 §4.2: a segment that fills a gap is acknowledged at once
     record = rangeFirst(busy);
   }
   streamAdvance(recvStream(busy), tcb.rcvNxt);
