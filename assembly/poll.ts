@@ -10,6 +10,7 @@ import { linkAt } from "./link/link";
 import { linkInput } from "./link/input";
 import { linkPoll, txRoom } from "./link/output";
 import { system } from "./memory";
+import { eventsPrune } from "./tcp/events";
 import { synRequestTimer } from "./tcp/listen";
 import { OutputVerdict, tcpOutput } from "./tcp/output";
 import { pressureUpdate } from "./tcp/pressure";
@@ -35,6 +36,7 @@ export function pollAll(now: u64, budget: u32): u32 {
   }
   if (timers(work)) more = true;
   if (output(work)) more = true;
+  if (eventsPrune(work)) more = true;
   if (more) return 0;
   const ticks = wheelNext(s.nowTick);
   return ticks == FOREVER ? FOREVER : <u32>min<u64>(<u64>ticks << 6, FOREVER - 1);

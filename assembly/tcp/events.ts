@@ -5,10 +5,11 @@
  */
 import { EVENT_BYTES, HandleKind } from "../abi";
 import { writeU32 } from "../core/bytes";
-import { PoolId, poolIndex } from "../core/pool";
+import { PoolId, poolGive, poolIndex } from "../core/pool";
 import { system } from "../memory";
 import {
-  Endpoint, LF_EVENT_LISTED, Listener, RecordKind, TF_EVENT_LISTED, TF_IN_ACCEPT, TF_ORPHAN, Tcb,
+  Endpoint, LF_EVENT_LISTED, Listener, RecordKind, TF_EVENT_LISTED, TF_IN_ACCEPT, TF_ORPHAN,
+  TF_OUTPUT_LISTED, Tcb,
 } from "./records";
 
 /** Bits of EVENT_*. Without an owner of the handle they wait (accept queue) or vanish (orphan). */
@@ -56,7 +57,11 @@ function append(record: u32): void {
   s.eventTail = record;
 }
 
-/** The handle ends: nothing more to tell. Walks the list, which is short between two polls. */
+/**
+ * A listener ends: nothing more to tell. Walks the list, so it is not for connections: a hundred
+ * thousand of them that end with something pending took half a minute. They stay in the list as
+ * free records until they come by.
+ */
 export function eventsForget(record: u32): void {
   const s = system();
   let previous: u32 = 0;
@@ -71,7 +76,10 @@ export function eventsForget(record: u32): void {
   if (s.eventTail == record) s.eventTail = previous;
 }
 
-/** Moves pending events into the ring from its start; entries moved (at most the ring's size). */
+/**
+ * Moves pending events into the ring from its start; entries moved (at most the ring's size).
+ * Connections that were freed while they stood in the list go back to their pool here.
+ */
 export function eventsCollect(): u32 {
   const s = system();
   let n: u32 = 0;
@@ -79,10 +87,41 @@ export function eventsCollect(): u32 {
     const record = s.eventHead;
     s.eventHead = nextOf(record);
     if (s.eventHead == 0) s.eventTail = 0;
+    if (nothingToTell(record)) {
+      unlisted(changetype<Tcb>(<usize>record));
+      continue;
+    }
     entry(s.eventRing + n * EVENT_BYTES, record);
     n++;
   }
   return n;
+}
+
+/** A connection whose user has closed it since; a free record may still be in the output list. */
+function nothingToTell(record: u32): bool {
+  const kind = changetype<Endpoint>(<usize>record).kind;
+  if (kind == RecordKind.Listener) return false;
+  return kind == RecordKind.Free || changetype<Tcb>(<usize>record).eventMask == 0;
+}
+
+function unlisted(tcb: Tcb): void {
+  tcb.flags &= ~TF_EVENT_LISTED;
+  tcb.eventNext = 0;
+  const free = tcb.kind == RecordKind.Free && (tcb.flags & TF_OUTPUT_LISTED) == 0;
+  if (free) poolGive(PoolId.Tcb, changetype<usize>(tcb));
+}
+
+/** poll: what leads the list and has nothing to tell goes, `budget` at most; true: more may do. */
+export function eventsPrune(budget: u32): bool {
+  const s = system();
+  for (let i: u32 = 0; i < budget; i++) {
+    const record = s.eventHead;
+    if (record == 0 || !nothingToTell(record)) return false;
+    s.eventHead = nextOf(record);
+    if (s.eventHead == 0) s.eventTail = 0;
+    unlisted(changetype<Tcb>(<usize>record));
+  }
+  return true;
 }
 
 function entry(at: u32, record: u32): void {

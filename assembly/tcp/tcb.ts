@@ -15,7 +15,7 @@ import { trace } from "../core/trace";
 import { system } from "../memory";
 import { BUSY_BYTES, Busy, recvStream, sendStream } from "./busy";
 import { demuxRemove } from "./demux";
-import { eventsForget, post } from "./events";
+import { post } from "./events";
 import { pressureUpdate } from "./pressure";
 import { rangesRelease } from "./reassembly";
 import { recoveryBegin } from "./recovery";
@@ -51,13 +51,15 @@ export function tcbFree(tcb: Tcb): void {
   busyRelease(tcb);
   if (tcb.extra != 0) poolGive(PoolId.Extra, tcb.extra);
   tcb.extra = 0;
-  if (tcb.flags & TF_EVENT_LISTED) eventsForget(<u32>changetype<usize>(tcb));
   if (tcb.flags & TF_ORPHAN) system().orphanCount--;
   tcb.generation++;
   tcb.kind = <u8>RecordKind.Free;
   tcb.state = <u8>State.CLOSE;
-  // Still in the output list: outputNext gives it back when it comes by, so that freeing is O(1).
-  if ((tcb.flags & TF_OUTPUT_LISTED) == 0) poolGive(PoolId.Tcb, changetype<usize>(tcb));
+  // Still in a list: outputNext or eventsCollect gives it back when it comes by, whichever is last,
+  // so that freeing is O(1).
+  if ((tcb.flags & (TF_OUTPUT_LISTED | TF_EVENT_LISTED)) == 0) {
+    poolGive(PoolId.Tcb, changetype<usize>(tcb));
+  }
 }
 
 /** Off the wire: out of the table and the wheel. Unread bytes stay for the user. */
@@ -254,7 +256,7 @@ export function outputNext(): usize {
     tcb.flags &= ~TF_OUTPUT_LISTED;
     tcb.outputNext = 0;
     if (tcb.kind == RecordKind.Connection) return record;
-    poolGive(PoolId.Tcb, record);
+    if ((tcb.flags & TF_EVENT_LISTED) == 0) poolGive(PoolId.Tcb, record);
   }
   return 0;
 }

@@ -37,7 +37,7 @@ import { roomFor } from "./pressure";
 import { pruneArena } from "./prune";
 import {
   Endpoint, LF_EVENT_LISTED, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind,
-  TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IN_ACCEPT,
+  TF_ACK_NOW, TF_BOUND, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IN_ACCEPT,
   TF_IPV6, TF_LINGER, TF_ORPHAN, TF_RCV_SHUTDOWN, TF_REUSEADDR, TF_URGENT_RECV, TF_URGENT_SEND,
   TF_V6ONLY, TF_WANT_WRITE, Tcb, TimeWait, TimerKind,
 } from "./records";
@@ -373,11 +373,7 @@ export function userShutdown(tcb: Tcb, how: u32): i32 {
 /** The handle ends; the connection by itself. RFC 9293 §3.9.1.5, RFC 2525 §2.17. */
 export function userClose(tcb: Tcb): i32 {
   const state = tcb.state;
-  if (tcb.flags & TF_EVENT_LISTED) {
-    eventsForget(<u32>changetype<usize>(tcb));
-    tcb.flags &= ~TF_EVENT_LISTED;
-  }
-  tcb.eventMask = 0;
+  tcb.eventMask = 0; // nobody is to be told any more, though it may stand in the list
   if (state == State.CLOSE || state == State.SYN_SENT) {
     if (state == State.SYN_SENT) count(Counter.TcpAttemptFails);
     setState(tcb, State.CLOSE);
@@ -421,10 +417,7 @@ export function userAbort(tcb: Tcb): i32 {
   const state = tcb.state;
   if (state == State.CLOSE || state == State.SYN_SENT) return userClose(tcb);
   orphan(tcb);
-  if (tcb.flags & TF_EVENT_LISTED) {
-    eventsForget(<u32>changetype<usize>(tcb));
-    tcb.flags &= ~TF_EVENT_LISTED;
-  }
+  tcb.eventMask = 0;
   abortConnection(tcb, Errno.OK);
   return 0;
 }

@@ -79,7 +79,9 @@ describe('footprint · the command', () => {
   test('text is an aligned table with every kind', () => {
     const { stdout, status } = run('--connections', '10');
     assert.equal(status, 0);
-    for (const kind of CONNECTION_KINDS) assert.match(stdout, new RegExp(`^${kind} +[0-9.]+  `, 'm'));
+    for (const kind of CONNECTION_KINDS) {
+      assert.match(stdout, new RegExp(`^${kind} +[0-9.]+  `, 'm'));
+    }
     const ends = stdout.split('\n').map((text) => /^ *\w+ {2,}[0-9.]+/.exec(text)?.[0].length);
     assert.deepEqual([...new Set(ends.filter((end) => end !== undefined))], [34]);
   });
