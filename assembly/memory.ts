@@ -74,6 +74,8 @@ export class System {
   booted: u32;
   /** Connections that hold a Busy record. */
   busyCount: u32;
+  /** Index of the connection that tcp/prune.ts looks at next. */
+  pruneHand: u32;
   pollCount: u32;
   fuzz: u32;
   memoryBytes: u32;

@@ -313,9 +313,11 @@ export function finalAck(tcb: Tcb): void {
 }
 
 //= rfc9293 MUST-35
-/** A probe of a closed window: what fits into it, else an ACK that is one octet old (Linux). */
-export function probeSend(tcb: Tcb): void {
-  count(Counter.TcpExtTCPWinProbe);
+/**
+ * A probe of a closed window: what fits into it, else an ACK that is one octet old (Linux). False:
+ * nothing could leave for want of a record or a ring entry, which says nothing about the peer.
+ */
+export function probeSend(tcb: Tcb): bool {
   const room = windowRoom(tcb);
   if (room != 0 && tcb.busy != 0 && ringRoom(tcb)) {
     const busy = busyOf(tcb);
@@ -323,10 +325,15 @@ export function probeSend(tcb: Tcb): void {
     const length = min(min(waiting, room), <u32>tcb.sndMss);
     const fin = (tcb.flags & TF_FIN_QUEUED) != 0 && length == waiting && room > length;
     if (length != 0 || fin) {
-      sendOne(tcb, busy, length == 0 ? 0 : fitPieces(tcb, tcb.sndNxt, length), fin, length);
-      return;
+      const bytes = length == 0 ? 0 : fitPieces(tcb, tcb.sndNxt, length);
+      if (!sendOne(tcb, busy, bytes, fin, length)) return false;
+      count(Counter.TcpExtTCPWinProbe);
+      return true;
     }
   }
+  const sent = segmentSend(tcb, tcb.sndUna - 1, 0, TCP_ACK);
+  if (sent == SEND_DEFERRED) return false;
+  count(Counter.TcpExtTCPWinProbe);
   trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), tcb.sndUna - 1, 0, TraceRetransmit.Probe);
-  segmentSend(tcb, tcb.sndUna - 1, 0, TCP_ACK);
+  return true;
 }

@@ -13,6 +13,7 @@ import {
   treapFirst, treapFloor, treapInsert, treapLast, treapNext, treapRemove,
 } from "../core/treap";
 import { Busy, Range } from "./busy";
+import { recordMayTake } from "./record-share";
 
 // @ts-ignore: decorator
 @inline
@@ -35,9 +36,6 @@ export function rangeFirst(busy: Busy): usize {
 export function rangeLast(busy: Busy): usize {
   return busy.rangeRoot == 0 ? 0 : treapLast(rootAt(busy));
 }
-
-/** Ranges that one connection may hold; hostile pieces end here, honest loss does not. */
-const RANGES_MAX: u32 = 1 << 16;
 
 /**
  * Notes [seq, end) as received; returns false when no record is left (the piece is to be dropped).
@@ -68,9 +66,11 @@ export function rangeInsert(busy: Busy, seq: u32, end: u32, fin: bool): bool {
     record = next;
   }
   if (kept == 0) {
-    if (busy.rangeCount >= RANGES_MAX) return false;
-    kept = poolTake(PoolId.Segment);
-    if (kept == 0) return false;
+    kept = recordMayTake(busy, true) ? poolTake(PoolId.Segment) : 0;
+    if (kept == 0) {
+      count(Counter.AckornSegmentsExhausted);
+      return false;
+    }
     rangeAt(kept).seq = low;
     treapInsert(rootAt(busy), kept);
     busy.rangeCount++;
@@ -108,12 +108,19 @@ export function rangeRemove(busy: Busy, record: usize): void {
   poolGive(PoolId.Segment, record);
 }
 
-/** Gives up the highest range (RFC 2018 §8, under pressure); the position where it began. */
-export function rangeDropHighest(busy: Busy): u32 {
+/** Gives up about `want` bytes of the highest range, all of it if it has no more; bytes given up. */
+export function rangeTrimHighest(busy: Busy, want: u32): u32 {
   const record = treapLast(rootAt(busy));
-  const seq = rangeAt(record).seq;
-  rangeRemove(busy, record);
-  return seq;
+  const range = rangeAt(record);
+  const length = range.end - range.seq;
+  if (length <= want) {
+    rangeRemove(busy, record);
+    return length;
+  }
+  range.end -= want;
+  range.fin = 0; // it was the last octet
+  busy.rangeBytes -= want;
+  return want;
 }
 
 export function rangesRelease(busy: Busy): void {

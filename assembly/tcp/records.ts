@@ -345,6 +345,8 @@ export const enum TimerKind {
   Quiet = 8,
   /** TCP_CORK and MSG_MORE hold a partial segment back 200 ms at most. */
   Cork = 9,
+  /** A writer waits for memory. */
+  Memory = 10,
 }
 
 if (offsetof<Endpoint>() != 40) ERROR("Endpoint is 40 bytes");

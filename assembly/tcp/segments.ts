@@ -9,7 +9,7 @@ import { Config, Counter, Fault } from "../abi";
 import { config } from "../config";
 import { count, countMany } from "../core/counters";
 import { invariant } from "../core/invariant";
-import { PoolId, pool, poolGive, poolTake } from "../core/pool";
+import { PoolId, poolGive, poolTake } from "../core/pool";
 import { seqGt, seqLe, seqLt, seqMin } from "../core/seq";
 import { treapFloor, treapInsert, treapNext, treapPrev, treapRemove } from "../core/treap";
 import { system } from "../memory";
@@ -22,15 +22,12 @@ import {
   SEG_SACKED, SEG_SYN, Segment,
 } from "./busy";
 import { rateOnDelivered, rateOnSend } from "./delivery-rate";
+import { recordMayTake } from "./record-share";
 import { Extra, Tcb } from "./records";
 import { reorderingSeen } from "./sack";
 
 /** A record made by sending grows to the size of the largest super-segment, no further. */
 const MERGE_MAX: u32 = 65536;
-/** Once the pool is half used, nobody may hold more than this part of it: 1/8. */
-const SHARE_SHIFT: u32 = 3;
-/** New data leaves 1/16 of the pool to splits, which recovery needs. */
-const RESERVE_SHIFT: u32 = 4;
 
 // @ts-ignore: decorator
 @inline
@@ -99,17 +96,8 @@ export function boundaryAfter(tcb: Tcb, segment: Segment, bytes: u32): u32 {
 
 // ---- Records and their lists
 
-/** May this connection take one more record? New data leaves the reserve alone. */
-function mayTake(busy: Busy, newData: bool): bool {
-  const all = pool(PoolId.Segment).capacity;
-  const used = pool(PoolId.Segment).used;
-  if (used > all >> 1 && busy.segmentCount >= all >> SHARE_SHIFT) return false;
-  if (!newData || busy.segmentCount == 0) return true;
-  return used < all - (all >> RESERVE_SHIFT);
-}
-
 function recordTake(busy: Busy, newData: bool): usize {
-  const record = mayTake(busy, newData) ? poolTake(PoolId.Segment) : 0;
+  const record = recordMayTake(busy, newData) ? poolTake(PoolId.Segment) : 0;
   if (record == 0) count(Counter.AckornSegmentsExhausted);
   return record;
 }

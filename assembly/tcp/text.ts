@@ -7,7 +7,7 @@ import { Config, Counter, EVENT_PEER_FIN, EVENT_READABLE, EVENT_URGENT } from ".
 import { config } from "../config";
 import { count, countMany } from "../core/counters";
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from "../core/seq";
-import { streamAdvance, streamTruncate, streamWrite } from "../core/stream";
+import { streamAdvance, streamHeld, streamWrite } from "../core/stream";
 import { wheelArm } from "../core/timer-wheel";
 import { system } from "../memory";
 import { TCP_FIN, TCP_URG } from "../wire/tcp";
@@ -15,9 +15,10 @@ import { segmentOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { Busy, Range, recvStream } from "./busy";
 import { post } from "./events";
-import { mayHold, pressureUpdate, underPressure } from "./pressure";
+import { pressureUpdate, roomFor, underPressure } from "./pressure";
+import { pruneAboveHigh, pruneArena, pruneOwn, recvTruncate } from "./prune";
 import {
-  rangeDropHighest, rangeFirst, rangeInsert, rangeLast, rangeOverlap, rangeRemove, rangesRelease,
+  rangeFirst, rangeInsert, rangeLast, rangeOverlap, rangeRemove, rangesRelease,
 } from "./reassembly";
 import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
@@ -29,6 +30,8 @@ import { receiveWindow, receiverRttByTimestamp, receiverRttByWindow } from "./wi
 const DELACK_TICKS: u32 = 40_000 >> 6;
 /** Stretches after which the application is taken to be idle and ACKs go out at once again. */
 const QUICK_ACKS: u8 = 16;
+/** Arena bytes that out-of-order data may pin beyond four times its own. */
+const SPARSE_BYTES: u32 = 16384;
 
 // @ts-ignore: decorator
 @inline
@@ -51,7 +54,7 @@ export function textReceive(tcb: Tcb, a: Arrival): bool {
     return false;
   }
   if (a.length != 0) {
-    if (!busyTake(tcb)) {
+    if (!busyTake(tcb) && !(pruneArena(0) && busyTake(tcb))) {
       count(Counter.TcpExtTCPRcvQDrop);
       return false;
     }
@@ -100,20 +103,29 @@ function inOrder(tcb: Tcb, a: Arrival, fin: bool): bool {
 function forgetBeyond(busy: Busy): void {
   if (busy.rangeRoot == 0) return;
   rangesRelease(busy);
-  const recv = recvStream(busy);
-  streamTruncate(recv, recv.tail);
+  recvTruncate(busy);
 }
 
-/** Copies bytes in at rcvNxt; bytes taken. */
+/** Copies bytes in at rcvNxt; bytes taken: fewer when the share or the arena is used up. */
 function store(tcb: Tcb, busy: Busy, from: u32, length: u32): u32 {
   const recv = recvStream(busy);
-  if (!mayHold(busy, length)) {
+  let room = roomFor(tcb, busy, length);
+  if (room < length && busy.rangeRoot != 0) {
+    // Bytes in order before those beyond a hole, or the hole would never be filled.
+    pruneOwn(busy, length - room);
+    room = roomFor(tcb, busy, length);
+  }
+  let stored = streamWrite(recv, tcb.rcvNxt, from, room);
+  if (stored < room) {
+    count(Counter.AckornArenaExhausted);
+    if (pruneArena(changetype<usize>(busy))) {
+      stored += streamWrite(recv, tcb.rcvNxt + stored, from + stored, room - stored);
+    }
+  }
+  if (stored == 0) {
     count(Counter.TcpExtTCPRcvQDrop);
     return 0;
   }
-  const stored = streamWrite(recv, tcb.rcvNxt, from, length);
-  if (stored < length) count(Counter.AckornArenaExhausted);
-  if (stored == 0) return 0;
   tcb.rcvNxt += stored;
   streamAdvance(recv, tcb.rcvNxt);
   const extra = extraOf(tcb);
@@ -122,6 +134,7 @@ function store(tcb: Tcb, busy: Busy, from: u32, length: u32): u32 {
   receiverRttByTimestamp(tcb, busy, length, segmentOptions());
   receiverRttByWindow(tcb, busy);
   pressureUpdate();
+  pruneAboveHigh();
   post(tcb, EVENT_READABLE);
   return stored;
 }
@@ -169,22 +182,37 @@ function outOfOrder(tcb: Tcb, a: Arrival, fin: bool): void {
     const start = seqGt(range.seq, a.seq) ? range.seq : a.seq;
     noteDsackRange(tcb, busy, start, seqMin(range.end, end));
   }
-  if (underPressure() && length > 0 && !mayHold(busy, length)) {
-    count(Counter.TcpExtTCPOFODrop);
-    return;
+  if (!keep(tcb, busy, a, length, end)) count(Counter.TcpExtTCPOFODrop);
+}
+
+/** Puts `length` bytes of text beyond the hole into their place; `end` counts a FIN too. */
+function keep(tcb: Tcb, busy: Busy, a: Arrival, length: u32, end: u32): bool {
+  const recv = recvStream(busy);
+  if (length != 0) {
+    if (underPressure() && roomFor(tcb, busy, length) < length) return false;
+    if (sparse(busy)) {
+      count(Counter.AckornShareExceeded);
+      return false;
+    }
   }
-  const stored = streamWrite(recvStream(busy), a.seq, a.data, length);
+  const stored = streamWrite(recv, a.seq, a.data, length);
   const keptEnd = stored == length ? end : a.seq + stored;
-  if (keptEnd == a.seq) {
-    count(Counter.TcpExtTCPOFODrop);
-    return;
-  }
-  if (!rangeInsert(busy, a.seq, keptEnd, withFin && stored == length)) {
-    count(Counter.TcpExtTCPOFODrop);
-    return;
+  if (keptEnd == a.seq) return false;
+  if (!rangeInsert(busy, a.seq, keptEnd, keptEnd != a.seq + stored)) {
+    recvTruncate(busy); // no record for it: the bytes stand there and nobody knows
+    return false;
   }
   count(Counter.TcpExtTCPOFOQueue);
   pressureUpdate();
+  pruneAboveHigh();
+  return true;
+}
+
+/** One byte here and there would pin a granule each: an honest stream is denser than this. */
+function sparse(busy: Busy): bool {
+  const recv = recvStream(busy);
+  const held = streamHeld(recv) + busy.rangeBytes;
+  return recv.arenaBytes > (held << 2) + SPARSE_BYTES;
 }
 
 /**
@@ -204,17 +232,6 @@ function finBelievable(busy: Busy, seq: u32): bool {
   if (last == 0) return true;
   const range = changetype<Range>(last);
   return range.fin != 0 ? range.end == seq + 1 : seqLe(range.end, seq);
-}
-
-/** Last resort under pressure: out-of-order data is given up, highest first (RFC 2018 §8). */
-export function pruneOutOfOrder(tcb: Tcb): void {
-  if (tcb.busy == 0) return;
-  const busy = busyOf(tcb);
-  if (busy.rangeRoot == 0) return;
-  count(Counter.TcpExtOfoPruned);
-  const from = rangeDropHighest(busy);
-  const recv = recvStream(busy);
-  if (seqGe(from, recv.tail)) streamTruncate(recv, from);
 }
 
 /** All of it came before: the peer did not get our ACK. */

@@ -4,7 +4,7 @@
  * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
  */
 import {
-  Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, Fault, State, TraceRetransmit,
+  Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State, TraceRetransmit,
 } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";
@@ -18,7 +18,8 @@ import { keepAliveDelayUs, keepAliveFire } from "./keepalive";
 import { corkRelease, probeSend, retransmitFinAlone, synSend } from "./output";
 import { recoveryOnTimeout } from "./recovery";
 import {
-  TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, Tcb, TimerKind,
+  TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, TF_WANT_WRITE, Tcb,
+  TimerKind,
 } from "./records";
 import {
   RetransmitVerdict, probeGiveUp, probeTimerUs, retransmitSynVerdict, retransmitTimerUs,
@@ -30,6 +31,8 @@ import { ackNow } from "./text";
 
 /** A Busy record goes back after this much silence: state that is dear to rebuild stays a while. */
 const QUIET_US: u32 = 1_000_000;
+/** How often a writer that waits for memory tries again. */
+const MEMORY_US: u32 = 200_000;
 /** Linux: a corked partial segment waits 200 ms at most. */
 export const CORK_US: u32 = 200_000;
 /** Deadlines are compared modulo 2^32 ticks: nothing may lie beyond the half range (38 h). */
@@ -93,6 +96,10 @@ export function timersRefresh(tcb: Tcb): void {
     if (kind != TimerKind.FinWait2) timerSet(tcb, TimerKind.FinWait2, finWait2Us(tcb));
     return;
   }
+  if (tcb.flags & TF_WANT_WRITE) {
+    if (kind != TimerKind.Memory) timerSet(tcb, TimerKind.Memory, MEMORY_US);
+    return;
+  }
   if (tcb.busy != 0) {
     if (kind != TimerKind.Quiet) timerSet(tcb, TimerKind.Quiet, QUIET_US);
     return;
@@ -145,6 +152,16 @@ function fire(tcb: Tcb): void {
   else if (kind == TimerKind.FinWait2) tcbClosed(tcb, Errno.OK, 0);
   else if (kind == TimerKind.Cork) corkRelease(tcb);
   else if (kind == TimerKind.Quiet) quietFire(tcb);
+  else if (kind == TimerKind.Memory) memoryFire(tcb);
+}
+
+/** A writer was refused for want of memory and nothing is in flight: it may try again. */
+function memoryFire(tcb: Tcb): void {
+  if (tcb.flags & TF_WANT_WRITE) {
+    tcb.flags &= ~TF_WANT_WRITE;
+    post(tcb, EVENT_WRITABLE);
+  }
+  timersRefresh(tcb);
 }
 
 function quietFire(tcb: Tcb): void {
@@ -215,9 +232,10 @@ function persistFire(tcb: Tcb): void {
     timedOut(tcb);
     return;
   }
-  if (tcb.retries < 255) tcb.retries++;
-  if (tcb.backoff < 255) tcb.backoff++; // past all doubling it still counts the time
-  probeSend(tcb);
+  if (probeSend(tcb)) {
+    if (tcb.retries < 255) tcb.retries++;
+    if (tcb.backoff < 255) tcb.backoff++; // past all doubling it still counts the time
+  }
   if (!inFlight(tcb)) timerSet(tcb, TimerKind.Persist, probeTimerUs(tcb));
   else timersRefresh(tcb);
 }

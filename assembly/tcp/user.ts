@@ -33,7 +33,8 @@ import { OF_MORE } from "./output";
 import {
   TupleVerdict, portEphemeral, portForConnect, portFree, portListenable, tupleVerdict,
 } from "./ports";
-import { mayHold } from "./pressure";
+import { roomFor } from "./pressure";
+import { pruneArena } from "./prune";
 import {
   Endpoint, LF_EVENT_LISTED, LF_REUSEADDR, LF_V4ONLY, LF_V6ONLY, LOCAL_ANY, Listener, RecordKind,
   TF_ACK_NOW, TF_BOUND, TF_EVENT_LISTED, TF_FIN_QUEUED, TF_FIN_RCVD, TF_HASHED, TF_IN_ACCEPT,
@@ -263,21 +264,19 @@ export function userSendReserve(tcb: Tcb, want: u32): i32 {
   if (want == 0) return -Errno.EINVAL;
   if (!busyTake(tcb)) return wantWrite(tcb);
   const busy = busyOf(tcb);
-  let length = min(want, sendRoom(tcb));
-  if (length != 0 && !mayHold(busy, length)) {
-    length = min<u32>(length, config(Config.tcp_wmem_min));
-    if (!mayHold(busy, length)) length = 0;
-  }
   const send = sendStream(busy);
-  const got = length == 0 ? 0 : streamReserve(send, length);
+  const length = roomFor(tcb, busy, min(want, sendRoom(tcb)));
+  let got = length == 0 ? 0 : streamReserve(send, length);
+  if (got == 0 && length != 0 && pruneArena(0)) got = streamReserve(send, length);
   if (got == 0) return wantWrite(tcb);
   result(0, <u32>streamAddress(send, send.tail));
   return got;
 }
 
-/** No room: EVENT_WRITABLE will say when there is. */
+/** No room: EVENT_WRITABLE will say when there is, by an ACK or, for want of memory, by a timer. */
 function wantWrite(tcb: Tcb): i32 {
   tcb.flags |= TF_WANT_WRITE;
+  outputList(tcb); // the next poll arms the timer: no ACK may be on its way
   return 0;
 }
 

@@ -53,7 +53,7 @@ function freeSpace(tcb: Tcb): u32 {
   const unread = tcb.rcvNxt - busy.consumedSeq;
   const free = busy.rcvBuf > unread ? busy.rcvBuf - unread : 0;
   if (!underPressure()) return free;
-  const share = fairShare();
+  const share = fairShare(tcb, busy);
   return min(free, share > unread ? share - unread : 0);
 }
 
@@ -61,8 +61,9 @@ function freeSpace(tcb: Tcb): u32 {
 // @ts-ignore: decorator
 @inline
 function worthTelling(tcb: Tcb): u32 {
-  const half = tcb.busy == 0 ? tcb.rcvWnd >> 1 : busyOf(tcb).rcvBuf >> 1;
-  return max<u32>(min(half, <u32>tcb.rcvMss), 1);
+  let buffer = tcb.busy == 0 ? tcb.rcvWnd : busyOf(tcb).rcvBuf;
+  if (underPressure() && tcb.busy != 0) buffer = min(buffer, fairShare(tcb, busyOf(tcb)));
+  return max<u32>(min(buffer >> 1, <u32>tcb.rcvMss), 1);
 }
 
 //= rfc9293 SHLD-14, MAY-8
