@@ -108,7 +108,7 @@ export function rangeRemove(busy: Busy, record: usize): void {
   poolGive(PoolId.Segment, record);
 }
 
-/** Gives up about `want` bytes of the highest range, all of it if it has no more; bytes given up. */
+/** Gives up about `want` bytes of the highest range, or all of it; bytes given up. */
 export function rangeTrimHighest(busy: Busy, want: u32): u32 {
   const record = treapLast(rootAt(busy));
   const range = rangeAt(record);

@@ -1,8 +1,8 @@
 /**
  * Who may take one more record of the pool that sent segments and received ranges share. As long as
  * half of it is free nobody is refused; then a connection may hold an eighth of what is free
- * (Choudhury and Hahne's dynamic threshold), so that however many hostile peers make holes, the pool
- * never runs dry for those that hold little. Called by segments.ts and reassembly.ts.
+ * (Choudhury and Hahne's dynamic threshold), so that however many hostile peers make holes, the
+ * pool never runs dry for those that hold little. Called by segments.ts and reassembly.ts.
  */
 import { PoolId, pool } from "../core/pool";
 import { Busy } from "./busy";

@@ -4,7 +4,8 @@
  * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
  */
 import {
-  Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State, TraceRetransmit,
+  Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State,
+  TraceRetransmit,
 } from "../abi";
 import { config } from "../config";
 import { count } from "../core/counters";

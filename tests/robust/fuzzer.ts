@@ -6,7 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import {
-  Config, Errno, LinkWord, Option, RX_ADDRESS, RX_CAPACITY, RX_FLAGS, RX_LENGTH, State, VNET_HDR_BYTES,
+  Config, Errno, LinkWord, Option, RX_ADDRESS, RX_CAPACITY, RX_FLAGS, RX_LENGTH, State,
+  VNET_HDR_BYTES,
 } from '../../assembly/abi.js';
 import type { EngineConfig } from '../../host/core/config.js';
 import type { Handle } from '../../host/core/engine.js';
@@ -78,7 +79,8 @@ export class Fuzzer {
     this.random = new Random(seed);
     const chosen = config ?? smallConfig(this.random);
     this.#indices = chosen.connectionsMax ?? 40;
-    this.lab = new Lab({ config: { seed, ...chosen }, flags: VNET, mtu: this.random.pick([68, 576, 1500, 9000]) });
+    const mtu = this.random.pick([68, 576, 1500, 9000]);
+    this.lab = new Lab({ config: { seed, ...chosen }, flags: VNET, mtu });
     this.lab.onPacket = (packet) => this.#see(packet);
     this.listen(80);
     this.listen(81);
@@ -101,13 +103,14 @@ export class Fuzzer {
     let view = this.views[at];
     if (view === undefined) {
       view = {
-        enginePort: packet.sourcePort, peerPort: packet.destinationPort, six, seq: 0, end: 0, ack: 0,
-        una: packet.seq, ts: 0, fresh: false,
+        enginePort: packet.sourcePort, peerPort: packet.destinationPort, six, seq: 0, end: 0,
+        ack: 0, una: packet.seq, ts: 0, fresh: false,
       };
       if (this.views.length < 32) this.views.push(view);
       else this.views[this.random.below(32)] = view;
     }
-    const length = packet.payload.length + (packet.flags & SYN ? 1 : 0) + (packet.flags & FIN ? 1 : 0);
+    const length = packet.payload.length + (packet.flags & SYN ? 1 : 0) +
+      (packet.flags & FIN ? 1 : 0);
     view.seq = packet.seq;
     const end = (packet.seq + length) >>> 0;
     if (((end - view.end) | 0) > 0 || (packet.flags & SYN) !== 0) view.end = end;
@@ -152,7 +155,10 @@ export class Fuzzer {
       case 2: return tcpOptions({
         mss: random.pick([0, 1, 48, 536, 1460, 65_535]), sackOk: true, wscale: random.below(20),
       });
-      case 3: return tcpOptions({ ts: [random.below(4) === 0 ? random.u32() : this.#ms(), random.u32()] });
+      case 3: {
+        const now = random.below(4) === 0 ? random.u32() : this.#ms();
+        return tcpOptions({ ts: [now, random.u32()] });
+      }
       case 4: {
         const ts = [this.#ms(), this.#ms()] as const;
         return tcpOptions({ ts, sack: this.#sack(view).slice(0, 3) });
@@ -250,7 +256,9 @@ export class Fuzzer {
     const { random } = this;
     const bytes = this.#frame;
     const changes = 1 + random.below(4);
-    for (let at = 0; at < changes; at++) bytes[random.below(Math.min(length, 100))] = random.u32() & 255;
+    for (let at = 0; at < changes; at++) {
+      bytes[random.below(Math.min(length, 100))] = random.u32() & 255;
+    }
     if (random.below(4) === 0) return 1 + random.below(length);
     if (random.below(4) !== 0) {
       const header = (bytes[0] as number) >> 4 === 4 ? ((bytes[0] as number) & 15) * 4 : 40;
@@ -277,11 +285,12 @@ export class Fuzzer {
     });
     bytes[9] = 1;
     const mtu = random.pick([0, 68, 552, 600, 1000, 1400, 65_535]);
-    bytes.set([random.pick([3, 3, 4, 11, 12, random.below(20)]), random.pick([0, 1, 3, 4, 4, 13]), 0, 0, 0, 0,
-      mtu >> 8, mtu & 255], 20);
+    const type = random.pick([3, 3, 4, 11, 12, random.below(20)]);
+    const code = random.pick([0, 1, 3, 4, 4, 13]);
+    bytes.set([type, code, 0, 0, 0, 0, mtu >> 8, mtu & 255], 20);
     bytes.copyWithin(28, 40, 68);
     let sum = 0;
-    for (let at = 20; at < 56; at += 2) sum += ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+    for (let at = 20; at < 56; at++) sum += (bytes[at] as number) << (at & 1 ? 0 : 8);
     while (sum > 65_535) sum = (sum & 65_535) + (sum >> 16);
     bytes[22] = (~sum >> 8) & 255;
     bytes[23] = ~sum & 255;
@@ -334,7 +343,8 @@ export class Fuzzer {
     lab.inject(this.#frame, this.packet());
     const saved = places.map((at) => words[at] as number);
     for (const at of places) {
-      if (random.below(4) === 0) words[at] = random.pick([0, 1, 0xffffffff, random.u32(), lab.nowUs]);
+      const odd = random.pick([0, 1, 0xffffffff, random.u32(), lab.nowUs]);
+      if (random.below(4) === 0) words[at] = odd;
     }
     lab.engine.poll(lab.nowUs, 64);
     for (const [at, place] of places.entries()) words[place] = saved[at] as number;
@@ -376,7 +386,8 @@ export class Fuzzer {
     const listener = (): [number, number] => this.#handle(this.listeners);
     switch (name) {
       case 'tcpListen': return [
-        ...(random.below(2) ? [0, 0, 0, 0] : this.#address()), random.pick([80, 81, 0, this.#number()]),
+        ...(random.below(2) ? [0, 0, 0, 0] : this.#address()),
+        random.pick([80, 81, 0, this.#number()]),
         this.#number(), random.below(8),
       ];
       case 'listenerSetOption': return [...listener(), this.#option(), this.#number()];
@@ -385,10 +396,14 @@ export class Fuzzer {
       case 'listenerClose':
       case 'tcpAccept': return listener();
       case 'tcpBind':
-      case 'tcpConnect': return [...connection(), ...this.#address(), random.pick([1 + random.below(40), this.#number()])];
+      case 'tcpConnect': return [
+        ...connection(), ...this.#address(), random.pick([1 + random.below(40), this.#number()]),
+      ];
       case 'tcpSetOption': return [...connection(), this.#option(), this.#number()];
       case 'tcpGetOption': return [...connection(), this.#option()];
-      case 'tcpSendCommit': return [...connection(), this.#number(), random.pick([0, 0, 1, 0x8000, this.#number()])];
+      case 'tcpSendCommit': return [
+        ...connection(), this.#number(), random.pick([0, 0, 1, 0x8000, this.#number()]),
+      ];
       case 'tcpRecvConsume':
       case 'tcpSendReserve': return [...connection(), this.#number()];
       case 'tcpRecvPeek': return [...connection(), random.pick([0, 0, this.#number()])];
@@ -401,7 +416,10 @@ export class Fuzzer {
       case 'poll': return [0, this.#number(), this.#number()];
       case 'addressAdd': return [random.below(2), ...this.#address(), random.below(140)];
       case 'linkSet': return [random.below(3), random.below(4) === 0 ? 0 : 1];
-      case 'icmpEcho': return [...this.#address(), this.#number(), this.#number(), random.pick([0, 56, 70_000, 65_000]), 0];
+      case 'icmpEcho': return [
+        ...this.#address(), this.#number(), this.#number(), random.pick([0, 56, 70_000, 65_000]),
+        random.pick([0, 1, this.#number()]),
+      ];
       default: return [this.#number(), this.#number(), this.#number(), this.#number()];
     }
   }
@@ -430,7 +448,9 @@ export class Fuzzer {
       this.connections.push({ index: result, generation });
     }
     if (result >= 0 && name === 'tcpListen') this.listeners.push({ index: result, generation });
-    if (result === 0 && (name === 'tcpClose' || name === 'tcpAbort')) this.#forget(this.connections, given);
+    if (result === 0 && (name === 'tcpClose' || name === 'tcpAbort')) {
+      this.#forget(this.connections, given);
+    }
     if (result === 0 && name === 'listenerClose') this.#forget(this.listeners, given);
     lab.drainOthers();
     if (name === 'poll') lab.nowUs = Math.max(lab.nowUs, given[1] as number);
@@ -445,8 +465,8 @@ export class Fuzzer {
 
   /** Calls whose result is no Errno. */
   static readonly plain = new Set([
-    'abiVersion', 'memoryRequired', 'linkRing', 'poll', 'tcpNext', 'poolUse', 'hashLongest', 'sysctlGet',
-    'eventsCollect',
+    'abiVersion', 'memoryRequired', 'linkRing', 'poll', 'tcpNext', 'poolUse', 'hashLongest',
+    'sysctlGet', 'eventsCollect',
   ]);
 
   #judge(name: string, given: readonly number[], result: number): void {
@@ -454,7 +474,8 @@ export class Fuzzer {
     this.results.set(name, entry);
     const bad = result < 0 && !Fuzzer.plain.has(name);
     entry[bad ? 1 : 0]++;
-    if (bad) assert.ok(ERRNOS.has(-result), `seed ${this.seed}: ${name}(${given.join()}) = ${result}`);
+    const told = `seed ${this.seed}: ${name}(${given.join()}) = ${result}`;
+    if (bad) assert.ok(ERRNOS.has(-result), told);
   }
 
   /** What a user does that means well: most random calls by themselves get nowhere. */

@@ -1,7 +1,7 @@
 /**
  * One engine on a bench: frames go into its receive ring as bytes, what it sends is read back, and
- * the clock is the test's. A Peer is a scripted end of one connection: it keeps sequence numbers and
- * does nothing by itself, so that a test can be as hostile as it likes. Called by tests/robust.
+ * the clock is the test's. A Peer is a scripted end of one connection: it keeps sequence numbers
+ * and does nothing by itself, so that a test can be as hostile as it likes. Called by tests/robust.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,9 @@ import type { EngineConfig } from '../../host/core/config.js';
 import { Engine, type CounterName, type Handle } from '../../host/core/engine.js';
 import { POOL_NAMES } from '../../host/core/records.js';
 import { LinkRing } from '../../host/core/ring.js';
-import { ACK, FIN, optionWord, readTcp, RST, SYN, tcpOptions, writeTcp, type Parsed } from './packets.js';
+import {
+  ACK, FIN, optionWord, readTcp, RST, SYN, tcpOptions, writeTcp, type Parsed,
+} from './packets.js';
 
 export const module = new WebAssembly.Module(
   readFileSync(new URL('../../../../build/engine.wasm', import.meta.url)),
@@ -238,7 +240,8 @@ export class Net {
   readonly peers = new Map<string, Peer>();
 
   constructor(readonly lab: Lab) {
-    lab.onPacket = (packet) => this.peers.get(this.#key(packet.to, packet.destinationPort))?.see(packet);
+    lab.onPacket = (packet) =>
+      this.peers.get(this.#key(packet.to, packet.destinationPort))?.see(packet);
   }
 
   #key(address: AddressWords, port: number): string {

@@ -66,7 +66,7 @@ test('ESTABLISHED without SACK · duplicate ACKs, then a smaller path MTU · no 
   bytes.set([0, 56], 2);
   sealIp(bytes);
   let sum = 0;
-  for (let at = 20; at < 56; at += 2) sum += ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  for (let at = 20; at < 56; at++) sum += (bytes[at] as number) << (at & 1 ? 0 : 8);
   sum = (sum & 0xffff) + (sum >>> 16);
   bytes.set([(~sum >> 8) & 255, ~sum & 255], 22);
   lab.inject(bytes, 56);
@@ -100,7 +100,7 @@ test('accept queue · calls with a guessed handle · EBADF, it is nobody’s yet
   assert.equal(calls.tcpClose(0, 1), 0);
 });
 
-test('FIN-WAIT-1 · commit of what was reserved before · EPIPE, nothing stands behind the FIN', () => {
+test('FIN-WAIT-1 · commit of what was reserved before · EPIPE, nothing behind the FIN', () => {
   const scene = established();
   const { lab, peer, sent } = scene;
   const { index, generation } = peer.handle;
