@@ -1,10 +1,12 @@
 /**
- * What hostile peers cost a neighbour: CPU time for its echoed megabyte before and under attack, and
- * the ratio of its rates. The attackers' packets are made beforehand and their own cost is told
- * apart: a rate is messages echoed in the time that the engine had left for anyone. Run:
- * node build/js/bench/hostile.js [connections]. Figures differ from machine to machine.
+ * What hostile peers cost a neighbour: CPU time for its echoed megabyte before and under attack,
+ * and the ratio of its rates. The attackers' packets are made beforehand and their own cost is told
+ * apart: a rate is messages echoed in the time that the engine had left for anyone. Run: node
+ * build/js/bench/hostile.js [connections]. Figures differ from machine to machine.
  */
-import { everySecondByte, feed, MESSAGE, sackPieces, Scene, sweep } from '../tests/robust/hostile.js';
+import {
+  everySecondByte, feed, MESSAGE, sackPieces, Scene, sweep,
+} from '../tests/robust/hostile.js';
 
 const ECHOES = 2000;
 const count = Number(process.argv[2] ?? 500);

@@ -50,7 +50,9 @@ export const LENT: u8 = 1;
 export const PEEKED: u8 = 2;
 /** Has taken a second large granule since it was empty. */
 export const GREW: u8 = 4;
-/** Did so the last time: begins with a large granule, or every batch would be copied on its way up. */
+/**
+ * Did so the last time: begins with a large granule, or every batch would be copied on its way up.
+ */
 export const WAS_LARGE: u8 = 8;
 
 const LARGE_SHIFT: u8 = 12;

@@ -1,6 +1,6 @@
 /**
- * `ackorn bench tun` as it is typed: figures of both sides, one line where a program is missing, and
- * nothing left behind however it ends.
+ * `ackorn bench tun` as it is typed: figures of both sides, one line where a program is missing,
+ * and nothing left behind however it ends.
  */
 
 import assert from 'node:assert/strict';

@@ -1,6 +1,6 @@
 /**
- * What must be true of every report of iperf3 -J, its own or ours: figures, as many streams as asked
- * for, and bytes that both sides agree on. Used by the iperf3 tests.
+ * What must be true of every report of iperf3 -J, its own or ours: figures, as many streams as
+ * asked for, and bytes that both sides agree on. Used by the iperf3 tests.
  */
 
 import assert from 'node:assert/strict';
@@ -19,7 +19,9 @@ interface Allowed {
   surplus: number;
 }
 
-/** One stream's ends stop at different times, told by a message that overtakes what is in flight. */
+/**
+ * One stream's ends stop at different times, told by a message that overtakes what is in flight.
+ */
 function allowed({ sender, receiver }: StreamEnds, omit: number): Allowed {
   // The real client's `seconds` of a receiver are the sender's; its `end` is right.
   const apart = Math.abs(sender.end - receiver.end);

@@ -1,7 +1,7 @@
 /**
- * The real iperf3 on the kernel's TCP and ours on our own, through a TUN device: IPv4 and IPv6, with
- * offload and without; a busy server, a killed client, a refused -u; our client against the real
- * server. After each, nothing is left in the pools, and what was sent again is printed.
+ * The real iperf3 on the kernel's TCP and ours on our own, through a TUN device: IPv4 and IPv6,
+ * with offload and without; a busy server, a killed client, a refused -u; our client against the
+ * real server. After each, nothing is left in the pools, and what was sent again is printed.
  */
 
 import assert from 'node:assert/strict';

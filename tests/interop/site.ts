@@ -1,7 +1,7 @@
 /**
- * A stack that `ackorn up` runs on a TUN device, with what the interop tests ask of it: commands of ours,
- * the real programs on the kernel's side in its namespace, and its documents from the control socket.
- * Everything in it is gone when the test ends, however that ends.
+ * A stack that `ackorn up` runs on a TUN device, with what the interop tests ask of it: commands of
+ * ours, the real programs on the kernel's side in its namespace, and its documents from the control
+ * socket. Everything in it is gone when the test ends, however that ends.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -105,7 +105,9 @@ export interface Native extends SystemCalls {
   /** @param mtu bytes, 68 to 65535 */
   setMtu(name: string, mtu: number): void;
 
-  /** @param packets that wait for the reader of a TUN device before the kernel drops (txqueuelen) */
+  /**
+   * @param packets that wait for the reader of a TUN device before the kernel drops (txqueuelen)
+   */
   setQueueLength(name: string, packets: number): void;
 
   /**

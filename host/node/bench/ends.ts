@@ -1,8 +1,8 @@
 /**
  * The ends of a measurement, all reached from this process's network namespace: two stacks of ours
- * on TUN devices and the kernel's TCP behind two veth pairs, one of each with offload and one without.
- * MTU 1500 everywhere. Called by tun.ts, inside a namespace of its own. Nothing has to be removed:
- * devices go with the processes and namespaces that hold them.
+ * on TUN devices and the kernel's TCP behind two veth pairs, one of each with offload and one
+ * without. MTU 1500 everywhere. Called by tun.ts, inside a namespace of its own. Nothing has to be
+ * removed: devices go with the processes and namespaces that hold them.
  */
 
 import { writeFileSync } from 'node:fs';

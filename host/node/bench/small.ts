@@ -1,7 +1,7 @@
 /**
- * What small messages cost: one-byte round trips on one connection, and connections opened and closed
- * a second, against an echo server. The client is node:net on the kernel's TCP, the same for every
- * end, so that what differs is the end. Called by tun.ts.
+ * What small messages cost: one-byte round trips on one connection, and connections opened and
+ * closed a second, against an echo server. The client is node:net on the kernel's TCP, the same for
+ * every end, so that what differs is the end. Called by tun.ts.
  */
 
 import { once } from 'node:events';

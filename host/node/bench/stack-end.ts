@@ -1,7 +1,7 @@
 /**
- * Entry of a process with a stack of ours on a TUN device in the parent's network namespace, serving
- * iperf3 and echo. Started by ends.ts. Arguments: the device, our address, `on` or `off` (offload),
- * then what `up` takes as --sysctl.
+ * Entry of a process with a stack of ours on a TUN device in the parent's network namespace,
+ * serving iperf3 and echo. Started by ends.ts. Arguments: the device, our address, `on` or `off`
+ * (offload), then what `up` takes as --sysctl.
  */
 
 import { makeBoard } from '../board/board.js';

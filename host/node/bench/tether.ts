@@ -1,7 +1,7 @@
 /**
- * Helper processes of a measurement. The kernel kills them when the thread that started them is gone
- * (prctl PR_SET_PDEATHSIG, by setpriv(1)), so that not even SIGKILL leaves one, nor the anonymous
- * namespace that it holds. Called by ends.ts and iperf3-run.ts.
+ * Helper processes of a measurement. The kernel kills them when the thread that started them is
+ * gone (prctl PR_SET_PDEATHSIG, by setpriv(1)), so that not even SIGKILL leaves one, nor the
+ * anonymous namespace that it holds. Called by ends.ts and iperf3-run.ts.
  */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';

@@ -1,7 +1,7 @@
 /**
- * `ackorn bench tun`: the real iperf3 and small messages against our stack over TUN, beside the kernel
- * against itself over veth, in turns within one run. Called by cli/commands/bench.ts, inside a network
- * namespace of its own.
+ * `ackorn bench tun`: the real iperf3 and small messages against our stack over TUN, beside the
+ * kernel against itself over veth, in turns within one run. Called by cli/commands/bench.ts, inside
+ * a network namespace of its own.
  */
 
 import os from 'node:os';

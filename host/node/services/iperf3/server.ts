@@ -186,8 +186,8 @@ class ServerTest {
   }
 
   /**
-   * The client is told, and has time to go before its streams are closed: over unread bytes that is a
-   * RST, which it may see before the message.
+   * The client is told, and has time to go before its streams are closed: over unread bytes that is
+   * a RST, which it may see before the message.
    */
   async terminate(): Promise<void> {
     this.#terminating = true;
