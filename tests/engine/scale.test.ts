@@ -159,8 +159,7 @@ describe('scale · a million', () => {
     let polls = 1;
     while (engine.poll(crowd.pair.nowUs, 4096) === 0) polls++;
     t.diagnostic(`${polls} polls of at most 4096 timers`);
-    // A poll gives back 4096 at most; it may end sooner, after moving 1024 down one of three
-    // levels.
+    // A poll gives back 4096 at most; sooner ended when 1024 moved down a level.
     assert.ok(polls >= COUNT / 4096 && polls <= (COUNT / 1024) * 3 + 256, `${polls}`);
     crowd.assertBaseline();
   });
