@@ -10,6 +10,7 @@ import { config } from "../config";
 import { arenaUsed } from "../core/arena";
 import { count } from "../core/counters";
 import { PoolId, pool } from "../core/pool";
+import { seqMax } from "../core/seq";
 import { streamTruncate } from "../core/stream";
 import { system } from "../memory";
 import { Busy, Range, recvStream } from "./busy";
@@ -34,7 +35,7 @@ export function recvTruncate(busy: Busy): void {
     return;
   }
   const range = changetype<Range>(last);
-  streamTruncate(recv, range.end - (range.fin != 0 ? 1 : 0));
+  streamTruncate(recv, seqMax(range.end - (range.fin != 0 ? 1 : 0), recv.tail));
 }
 
 /** Bytes in order need the room that bytes beyond a hole have in the connection's share. */

@@ -118,6 +118,8 @@ function store(tcb: Tcb, busy: Busy, from: u32, length: u32): u32 {
   let stored = streamWrite(recv, tcb.rcvNxt, from, room);
   if (stored < room) {
     count(Counter.AckornArenaExhausted);
+    // In order before anything is pruned: what is not, pruneArena may take back.
+    streamAdvance(recv, tcb.rcvNxt + stored);
     if (pruneArena(changetype<usize>(busy))) {
       stored += streamWrite(recv, tcb.rcvNxt + stored, from + stored, room - stored);
     }
