@@ -33,7 +33,8 @@ export interface SystemCalls {
 
   /**
    * Moves frames from a device into free receive entries of the ring at `ringAddress`, until the
-   * ring is full, the device is empty or `max` frames were moved.
+   * ring is full, the device is empty or `max` frames were moved; or earlier, when a batch is large
+   * enough in bytes. May permute the buffers of free entries.
    * @param fd a non-blocking descriptor of a TUN or TAP device (or any that keeps packets apart)
    * @param memory the `buffer` of the engine's WebAssembly.Memory, taken anew after it grew. Passed
    *   with each call rather than attached once: the whole call costs some 100 ns a batch beside
