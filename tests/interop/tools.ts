@@ -8,6 +8,12 @@ import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
+/** Debian's packages of programs that have other names. */
+const PACKAGES = new Map([
+  ['nc.openbsd', 'netcat-openbsd'], ['ping', 'iputils-ping'], ['ss', 'iproute2'],
+  ['nstat', 'iproute2'],
+]);
+
 /** True when the program can be run; else the test is marked as skipped, or fails under CI. */
 export function needs(t: TestContext, program: string): boolean {
   const found = (process.env.PATH ?? '').split(path.delimiter).some((directory) => {
@@ -19,7 +25,7 @@ export function needs(t: TestContext, program: string): boolean {
     }
   });
   if (found) return true;
-  const line = `${program} is missing: install it (apt-get install ${program})`;
+  const line = `${program} is missing: install it (apt-get install ${PACKAGES.get(program) ?? program})`;
   if (process.env.CI === 'true') throw new Error(line);
   t.skip(line);
   return false;
