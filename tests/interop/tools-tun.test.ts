@@ -1,6 +1,6 @@
 /**
- * Small tools on both sides of a TUN device: Debian's nc against our services and against `ackorn nc`,
- * `ackorn ss`, `nstat` and `ping` against the kernel's own words of the same connections, and
+ * Small tools on both sides of a TUN device: Debian's nc against our services and against `ackorn
+ * nc`, `ackorn ss`, `nstat` and `ping` against the kernel's own words of the same connections, and
  * `ackorn exec` as a way to run them; two stacks at once, and a socket that a dead one left.
  */
 

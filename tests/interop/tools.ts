@@ -25,7 +25,8 @@ export function needs(t: TestContext, program: string): boolean {
     }
   });
   if (found) return true;
-  const line = `${program} is missing: install it (apt-get install ${PACKAGES.get(program) ?? program})`;
+  const name = PACKAGES.get(program) ?? program;
+  const line = `${program} is missing: install it (apt-get install ${name})`;
   if (process.env.CI === 'true') throw new Error(line);
   t.skip(line);
   return false;

@@ -24,7 +24,9 @@ interface Case {
   name: string;
   counter: CounterName;
   counter6?: CounterName;
-  /** Spoils a good packet of `length` bytes whose TCP header is at `tcp`. @returns its new length */
+  /**
+   * Spoils a good packet of `length` bytes whose TCP header is at `tcp`. @returns its new length
+   */
   spoil(bytes: Uint8Array, tcp: number, length: number, random: Random): number;
 }
 
