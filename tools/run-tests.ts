@@ -1,8 +1,7 @@
 /**
  * Runs the tests: as-pect over assembly/__tests__, node:test over tests/ without tests/interop
  * (suite `unit`, the default), or tests/interop alone (`--suite interop`, which needs other
- * programs), or the random ones many times over (`--suite soak`, hours). Paths as arguments narrow
- * a run down: `npm test -- tests/tidy.test.ts`.
+ * programs). Paths as arguments narrow a run down: `npm test -- tests/tidy.test.ts`.
  * Counts go to build/test-counts. Where CI=true a skipped test is a failure.
  */
 import { spawnSync } from 'node:child_process';
@@ -13,18 +12,11 @@ import { at, filesUnder, root } from './repository.js';
 
 /** Above the slowest test by far: a hung one ends instead of stopping the run. */
 const TEST_TIMEOUT_MS = 600_000;
-const SOAK_TIMEOUT_MS = 4 * 3_600_000;
 
 /** How much curl fetches and uploads in the interop suite. */
 const INTEROP_BYTES = 2 ** 30;
 
-type Suite = 'unit' | 'interop' | 'soak';
-
-/** What the soak runs, and how much more of it than the slice that every `npm test` runs. */
-const SOAK = ['tests/sim/faults', 'tests/sim/ownership', 'tests/robust/', 'tests/engine/ip-fuzz'];
-const SOAK_ENVIRONMENT = {
-  ACKORN_SEEDS: '25', SEEDS: '200', FRAMES: '30000000', ACKORN_FUZZ_FRAMES: '30000000',
-};
+type Suite = 'unit' | 'interop';
 
 /** Runs a runner that writes counts under `name`; a failure it did not count is counted here. */
 function runCounted(name: string, args: readonly string[]): Counts {
@@ -52,7 +44,7 @@ function runNodeTest(suite: Suite, sources: readonly string[]): Counts {
   const compiled = sources.map((path) => `build/js/${path.replace(/\.ts$/, '.js')}`);
   return runCounted(suite, [
     '--test',
-    `--test-timeout=${suite === 'soak' ? SOAK_TIMEOUT_MS : TEST_TIMEOUT_MS}`,
+    `--test-timeout=${TEST_TIMEOUT_MS}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=./build/js/tools/count-reporter.js',
@@ -67,26 +59,18 @@ function select(suite: Suite, wanted: readonly string[]): { specs: string[]; tes
     if (!existsSync(at(path))) throw new Error(`there is no ${path}`);
   }
   const among = (path: string) => wanted.length === 0 || wanted.includes(path);
-  const tests = filesUnder('tests', '.test.ts').filter((path) => suite === 'soak'
-    ? SOAK.some((start) => path.startsWith(start))
-    : path.startsWith('tests/interop/') === (suite === 'interop'));
+  const tests = filesUnder('tests', '.test.ts').filter((path) =>
+    path.startsWith('tests/interop/') === (suite === 'interop'));
   const specs = suite === 'unit' ? filesUnder('assembly/__tests__', '.spec.ts') : [];
   return { specs: specs.filter(among), tests: tests.filter(among) };
 }
 
 function main(args: readonly string[]): void {
-  const named = args[0] === '--suite' ? args[1] : 'unit';
-  if (named !== 'unit' && named !== 'interop' && named !== 'soak') {
-    throw new Error(`there is no suite ${named}: unit, interop, soak`);
-  }
-  const suite: Suite = named;
+  const suite: Suite = args[0] === '--suite' && args[1] === 'interop' ? 'interop' : 'unit';
   const wanted = args[0] === '--suite' ? args.slice(2) : args;
   const { specs, tests } = select(suite, wanted);
   // One test file alone is content with less.
   if (suite === 'interop') process.env['ACKORN_TEST_BYTES'] ??= String(INTEROP_BYTES);
-  if (suite === 'soak') {
-    for (const [name, value] of Object.entries(SOAK_ENVIRONMENT)) process.env[name] ??= value;
-  }
   if (specs.length + tests.length === 0) throw new Error(`no test of suite ${suite} was named`);
   const results: Counts[] = [];
   if (specs.length > 0) results.push(runAsPect(specs));
