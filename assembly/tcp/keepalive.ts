@@ -11,7 +11,7 @@ import { TF_KEEPALIVE, Tcb, TimerKind } from "./records";
 import { abortConnection } from "./reset";
 import { segmentSend } from "./segment-build";
 import { extraOf } from "./tcb";
-import { timerSet } from "./timers";
+import { timerSet, timersRefresh } from "./timers";
 
 //= rfc9293 MUST-27
 function idleS(tcb: Tcb): u32 {
@@ -40,6 +40,11 @@ export function keepAliveDelayUs(tcb: Tcb): u64 {
   return (idleMs > silent ? idleMs - silent : 1) * 1000;
 }
 
+/** Silence has lasted: whatever else the connection waits for, the peer is to be asked now. */
+export function keepAliveDue(tcb: Tcb): bool {
+  return (tcb.flags & TF_KEEPALIVE) != 0 && <u64>silentMs(tcb) >= <u64>idleS(tcb) * 1000;
+}
+
 //= rfc9293 MUST-24, MAY-5
 //= rfc9293 MUST-26
 //= rfc9293 MUST-29
@@ -47,9 +52,9 @@ export function keepAliveDelayUs(tcb: Tcb): u64 {
 /** timers.ts calls it only when nothing is in flight or queued. */
 export function keepAliveFire(tcb: Tcb): void {
   if ((tcb.flags & TF_KEEPALIVE) == 0) return;
-  if (<u64>silentMs(tcb) < <u64>idleS(tcb) * 1000) {
+  if (!keepAliveDue(tcb)) {
     tcb.retries = 0;
-    timerSet(tcb, TimerKind.KeepAlive, keepAliveDelayUs(tcb));
+    timersRefresh(tcb);
     return;
   }
   if (tcb.retries >= probesMax(tcb)) {

@@ -15,7 +15,7 @@ import { wheelArm, wheelArmed } from "../core/timer-wheel";
 import { system } from "../memory";
 import { sendStream } from "./busy";
 import { post } from "./events";
-import { keepAliveDelayUs, keepAliveFire } from "./keepalive";
+import { keepAliveDelayUs, keepAliveDue, keepAliveFire } from "./keepalive";
 import { corkRelease, probeSend, retransmitFinAlone, synSend } from "./output";
 import { recoveryOnTimeout } from "./recovery";
 import {
@@ -97,11 +97,13 @@ export function timersRefresh(tcb: Tcb): void {
     if (kind != TimerKind.FinWait2) timerSet(tcb, TimerKind.FinWait2, finWait2Us(tcb));
     return;
   }
-  if (tcb.flags & TF_WANT_WRITE) {
+  if (kind == TimerKind.KeepAlive && tcb.retries != 0) return; // probing: nothing may put it off
+  const silent = keepAliveDue(tcb);
+  if (tcb.flags & TF_WANT_WRITE && !silent) {
     if (kind != TimerKind.Memory) timerSet(tcb, TimerKind.Memory, MEMORY_US);
     return;
   }
-  if (tcb.busy != 0) {
+  if (tcb.busy != 0 && !silent) {
     if (kind != TimerKind.Quiet) timerSet(tcb, TimerKind.Quiet, QUIET_US);
     return;
   }

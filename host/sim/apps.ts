@@ -71,8 +71,10 @@ export class End implements Handler {
     if ((mask & (EVENT_ERROR | EVENT_CLOSED)) !== 0 && this.state === 'open') {
       // A read takes the error away from SO_ERROR, as on Linux.
       const error = this.#readError || this.host.engine.getOption(this.handle, Option.SO_ERROR);
-      // Closed without an error is a close that both sides agreed on; #read() will have seen it.
-      if (error !== 0 || !this.peerFinished || !this.#finished) this.fail(error);
+      // Closed without an error is a close that both sides agreed on; a slow reader still has to
+      // read what came before it.
+      const slow = this.options.readLimit !== undefined;
+      if (error !== 0 || !this.#finished || (!this.peerFinished && !slow)) this.fail(error);
     }
     if ((mask & EVENT_WRITABLE) !== 0) this.#send();
     this.#maybeDone();

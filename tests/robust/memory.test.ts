@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EVENT_WRITABLE } from '../../assembly/abi.js';
+import { EVENT_ERROR, EVENT_WRITABLE, Option } from '../../assembly/abi.js';
 import { Lab, Net, type Peer } from './lab.js';
 import { ACK } from './packets.js';
 
@@ -109,4 +109,33 @@ test('ESTABLISHED · no record to send with, for hours · the connection waits a
   slow.send(ACK);
   lab.run(5e6);
   assert.equal(waiting.received, 1000);
+});
+
+test('a writer waits for memory, its peer is gone · keep-alive finds out in time', () => {
+  const { lab, open } = listening({ config: { arenaBytes: 8192 } });
+  const writer = open(5000);
+  const { engine } = lab;
+  engine.setOption(writer.handle, Option.TCP_KEEPIDLE, 10);
+  engine.setOption(writer.handle, Option.TCP_KEEPINTVL, 5);
+  engine.setOption(writer.handle, Option.TCP_KEEPCNT, 3);
+  engine.setOption(writer.handle, Option.SO_KEEPALIVE, 1);
+  for (const at of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]) {
+    open(6000 + at).data(PIECE);
+    lab.poll();
+  }
+  const { index, generation } = writer.handle;
+  assert.equal(engine.calls.tcpSendReserve(index, generation, 1000), 0);
+  let mask = 0;
+  const startUs = lab.nowUs;
+  while ((mask & EVENT_ERROR) === 0 && lab.nowUs - startUs < 100e6) {
+    lab.run(100_000);
+    engine.events((_kind, at, life, bits) => {
+      if (at !== index || life !== generation) return;
+      mask |= bits;
+      if ((bits & EVENT_WRITABLE) !== 0) engine.calls.tcpSendReserve(index, generation, 1000);
+    });
+  }
+  const seconds = (lab.nowUs - startUs) / 1e6;
+  assert.ok(seconds > 24 && seconds < 27, `10 s and three probes of 5 s: ${seconds} s`);
+  assert.equal(lab.counter('TcpExtTCPKeepAlive'), 3);
 });

@@ -160,7 +160,8 @@ test('a consumer that returns nothing · the ring fills and defers · all leaves
   assert.equal(lab.ring.txReady(), 4);
   assert.ok(head > 0);
   lab.holdTx = false;
-  lab.poll();
+  // A host polls again when it has returned descriptors of a ring that was full.
+  for (let at = 0; at < 4; at++) lab.poll();
   assert.equal(peer.received, 14_600);
   assert.equal(lab.counter('TcpRetransSegs'), 0, 'deferred is not dropped');
 });
