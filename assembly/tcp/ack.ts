@@ -48,8 +48,8 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   windowUpdate(tcb, a);
   if (tcb.timerKind == TimerKind.Persist) probeAnswered(tcb);
   let reneging = false;
-  const silent = tcb.busy != 0 && !advanced && nothingTold(tcb, busyOf(tcb), a, o);
-  if (tcb.busy != 0 && !silent) reneging = busyAck(tcb, busyOf(tcb), a, o, windowBefore);
+  const told = tcb.busy != 0 && (advanced || somethingTold(tcb, busyOf(tcb), a, o));
+  if (told) reneging = busyAck(tcb, busyOf(tcb), a, o, windowBefore);
   else if (advanced) {
     tcb.sndUna = a.ack;
     tcb.backoff = 0;
@@ -61,18 +61,17 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
     if (reneging) timerSet(tcb, TimerKind.Retransmit, max<u32>(tcb.srtt8Us >> 4, RENEGING_US));
   }
   if (tcb.flags & TF_FIN_SENT && tcb.sndUna == tcb.sndNxt && !finAcked(tcb)) return false;
-  const news = advanced || windowBefore != tcb.sndWnd;
-  if (news || (tcb.busy != 0 && !silent)) outputList(tcb);
+  if (advanced || windowBefore != tcb.sndWnd || told) outputList(tcb);
   return true;
 }
 
 /**
- * Header prediction for who receives: nothing of ours is in flight, so an ACK that repeats sndUna
- * has nothing for SACK, RTT, delivery rate, recovery or congestion to look at.
+ * Header prediction for who receives: while nothing of ours is in flight, an ACK that repeats
+ * sndUna has nothing for SACK, RTT, delivery rate, recovery or congestion to look at.
  */
-function nothingTold(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions): bool {
-  if (tcb.sndUna != tcb.sndNxt || busy.caState != CaState.Open) return false;
-  return (o.present & OPT_SACK) == 0 && (a.flags & TCP_ECE) == 0;
+function somethingTold(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions): bool {
+  if (tcb.sndUna != tcb.sndNxt || busy.caState != CaState.Open) return true;
+  return (o.present & OPT_SACK) != 0 || (a.flags & TCP_ECE) != 0;
 }
 
 /** SYN-RECEIVED of a simultaneous open: a good ACK establishes, another gets a RST. */
