@@ -1,7 +1,7 @@
 /**
  * The one door: installs packages when they are missing or do not fit the lock, compiles the
  * TypeScript, then runs the compiled tools. Plain JavaScript because nothing is compiled yet when
- * it starts. Called by every npm script: node tools/setup.mjs build|start|test|audit|spec [ARG…].
+ * it starts. Called by every npm script: node tools/setup.mjs build|start|test|… [ARG…].
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ const COMMANDS = {
   build: [['build/js/tools/build.js']],
   spec: [['build/js/tools/spec.js']],
   audit: [['build/js/tools/build.js'], ['build/js/tools/audit.js']],
+  soak: [['build/js/tools/build.js'], ['build/js/tools/soak.js']],
   test: [['build/js/tools/build.js'], ['build/js/tools/run-tests.js']],
   start: [['build/js/tools/build.js'], [CLI, 'start']],
 };

@@ -102,7 +102,8 @@ export class End implements Handler {
       if (queued < piece.length) return;
     }
     this.#finished = true;
-    engine.shutdown(this.handle, SHUT_WR);
+    // ENOTCONN: it has ended meanwhile, and the event that says so is on its way.
+    engine.calls.tcpShutdown(this.handle.index, this.handle.generation, SHUT_WR);
     this.host.wake();
   }
 

@@ -256,8 +256,9 @@ export class Net {
 }
 
 export const VNET = LINK_UP | LINK_VNET_HDR;
-/** How much a test does: SEEDS=n or FRAMES=n in the environment multiply the usual. */
-export function times(usual: number, name: 'SEEDS' | 'FRAMES'): number {
-  const wanted = Number(process.env[name] ?? '');
-  return Number.isSafeInteger(wanted) && wanted > 0 ? wanted : usual;
+/** Seeds that a test tries: `usual` of them, or SEEDS=n, from FIRST_SEED=n on. */
+export function seeds(usual: number): number[] {
+  const first = Number(process.env['FIRST_SEED'] ?? 1);
+  const wanted = Number(process.env['SEEDS'] ?? usual);
+  return Array.from({ length: wanted }, (_, at) => first + at);
 }

