@@ -1,8 +1,8 @@
 /**
  * Rough worlds: what tests/sim/worlds.ts leaves out. Arenas and pools that run dry, packets of 68
  * to 9,000 bytes, hosts that sleep, cables that are pulled, readers that are slow or stop, ends
- * that half close, abort or close over unread bytes. All drawn from one seed. Judged alike: every byte
- * arrives in order or both ends learn of the failure, and everything comes back.
+ * that half close, abort or close over unread bytes. All drawn from one seed. Judged alike: every
+ * byte arrives in order or both ends learn of the failure, and everything comes back.
  */
 import assert from 'node:assert/strict';
 import { Option } from '../../assembly/abi.js';
