@@ -1,7 +1,8 @@
 /**
- * Law 1: the same engine.wasm serves 128 KiB and 4 GiB. The host sizes the memory once, before boot;
- * here both ends of a wire are booted with the least and with nearly the most there can be, and an
- * echo goes through the one and through the other. Untouched pages of the large one cost nothing.
+ * Law 1: the same engine.wasm serves 128 KiB and 4 GiB. The host sizes the memory once, before
+ * boot; here both ends of a wire are booted with the least and with nearly the most there can be,
+ * and an echo goes through the one and through the other. Untouched pages of the large one cost
+ * nothing.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
