@@ -46,23 +46,11 @@ export function readBe16(at: usize): u32 {
   return bswap<u16>(load<u16>(at));
 }
 
-// @ts-ignore: decorator
-@inline
-export function writeBe16(at: usize, value: u32): void {
-  store<u16>(at, bswap<u16>(<u16>value));
-}
-
 /** Network byte order, 32 bits. */
 // @ts-ignore: decorator
 @inline
 export function readBe32(at: usize): u32 {
   return bswap<u32>(load<u32>(at));
-}
-
-// @ts-ignore: decorator
-@inline
-export function writeBe32(at: usize, value: u32): void {
-  store<u32>(at, bswap<u32>(value));
 }
 
 // @ts-ignore: decorator
