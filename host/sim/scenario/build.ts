@@ -98,7 +98,8 @@ function direction(
   }
   if (spec.jitterMs !== undefined) elements.push(jitter(Math.round(spec.jitterMs * 1000)));
   if (spec.reorder !== undefined) {
-    elements.push(reorder(spec.reorder.share, Math.round(spec.reorder.ms * 1000)));
+    const { share, ms, leastMs = ms } = spec.reorder;
+    elements.push(reorder(share, Math.round(ms * 1000), Math.round(leastMs * 1000)));
   }
   return elements;
 }

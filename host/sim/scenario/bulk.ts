@@ -93,8 +93,9 @@ export class BulkReceiver implements Handler {
   /** The accepted connection. */
   handle: Handle | undefined;
   received = 0;
-  /** The peer's FIN was read. */
+  /** The peer's FIN was read, and when. */
   finished = false;
+  finishedUs = Infinity;
   #paused: boolean;
 
   constructor(readonly host: SimHost, port: number, options: OptionValues, paused: boolean) {
@@ -131,11 +132,9 @@ export class BulkReceiver implements Handler {
     if (got > 0) this.received += got;
     this.host.wake();
     // 0: the FIN. Anything negative but EAGAIN comes with an event of its own.
-    if (got === 0) {
+    if (got === 0 || (got > 0 && this.host.engine.discard(this.handle) === 0)) {
       this.finished = true;
-      this.#release();
-    } else if (got > 0 && this.host.engine.discard(this.handle) === 0) {
-      this.finished = true;
+      this.finishedUs = this.host.clock.nowUs;
       this.#release();
     } else if (got < 0 && got !== -Errno.EAGAIN) {
       this.#release();

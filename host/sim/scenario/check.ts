@@ -30,7 +30,7 @@ const label = either('a text or a number', text, number(-Infinity));
 
 const direction = object({
   loss: share,
-  reorder: object({ share, ms: number(0) }, ['share', 'ms']),
+  reorder: object({ share, ms: number(0), leastMs: number(0) }, ['share', 'ms']),
   jitterMs: number(0),
   duplicate: share,
   corrupt: share,
@@ -81,7 +81,8 @@ const expectation = object({
 }, ['figure']);
 
 const scenario = object({
-  name: text, title: text, cc, seeds: positive, setup,
+  name: text, title: text, cc, seeds: positive, controllers: list(cc, 1), setup,
+  slice: object({ seeds: positive, seconds: positive, measure: tuple(seconds, seconds) }),
   cases: list(object({ columns: row, setup }, ['columns', 'setup']), 1),
   shows: list(text, 1),
   expect: list(expectation),

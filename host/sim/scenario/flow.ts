@@ -3,6 +3,7 @@
  * moment. Made by lab.ts; asked by sampler.ts and run.ts.
  */
 import { Congestion, TcpInfo } from '../../../assembly/abi.js';
+import { START_US } from './build.js';
 import { BulkReceiver, BulkSender } from './bulk.js';
 import type { Lab } from './lab.js';
 import type { CcName, FlowSpec } from './types.js';
@@ -59,6 +60,11 @@ export class Flow {
   /** Payload that the receiver's application has read. */
   get received(): number {
     return this.receiver?.received ?? 0;
+  }
+
+  /** When the receiver had read the FIN; Infinity before. */
+  get finished(): number {
+    return ((this.receiver?.finishedUs ?? Infinity) - START_US) / 1e6;
   }
 
   /** Asks tcp_info. */

@@ -7,7 +7,7 @@ export { CC_NAMES, checkScenario } from './check.js';
 export { judge, shortNumber, type Verdict } from './expect.js';
 export type { Flow } from './flow.js';
 export type { Lab } from './lab.js';
-export { casesOf, DEFAULT_CC, runScenario, runSetup, type RunOptions } from './run.js';
+export { casesOf, DEFAULT_CC, runScenario, runSetup, sliceOf, type RunOptions } from './run.js';
 export { FLOW_COLUMNS, medianOf, SHARED_COLUMNS } from './sampler.js';
 export { ScenarioError } from './shape.js';
 export { jain, median, summarize, type Summary } from './summary.js';

@@ -2,6 +2,7 @@
  * A running scenario as scripts and figures see it: the network, its flows, the clock in seconds, a
  * story to tell, counters. Made by run.ts; scripts arrange applications (sim/apps.ts) with it.
  */
+import { TraceRetransmit } from '../../../assembly/abi.js';
 import type { AddressWords } from '../../core/address.js';
 import type { CounterName } from '../../core/engine.js';
 import { TraceReader, type TraceRecord } from '../../core/trace.js';
@@ -13,6 +14,8 @@ import type { CcName, Setup, StoryLine } from './types.js';
 
 /** The first flow's port; the others follow. */
 const FIRST_PORT = 5001;
+/** Retransmissions of one kind that follow closer are told as one. */
+const GROUP_SECONDS = 0.1;
 /** A story is for people: what is longer is cut, and says so. */
 const STORY_LINES = 200;
 
@@ -108,6 +111,31 @@ export class Lab {
     host.onPoll = () => {
       reader.read((record) => callback(record, (record.timeUs - this.#startUs) / 1e6));
     };
+  }
+
+  /** Tells what a host sends again: a line for each run of retransmissions of one kind. */
+  tellRetransmissions(name: string): void {
+    let group = { kind: '', from: 0, last: 0, count: 0 };
+    const told = (): void => {
+      if (group.count === 0) return;
+      const { kind, from, last, count } = group;
+      const until = count > 1 ? ` until ${last.toFixed(6)} s` : '';
+      const line = `${count} segment${count > 1 ? 's' : ''} sent again (${kind})${until}`;
+      this.story.push({ seconds: from, text: line });
+      this.story.sort((left, right) => left.seconds - right.seconds);
+    };
+    this.trace(name, (record, seconds) => {
+      if (record.kind !== 'Retransmit') return;
+      const kind = TraceRetransmit[record.c] ?? 'other';
+      if (kind === group.kind && seconds - group.last < GROUP_SECONDS) {
+        group.last = seconds;
+        group.count++;
+        return;
+      }
+      told();
+      group = { kind, from: seconds, last: seconds, count: 1 };
+    });
+    this.at(this.setup.seconds, told);
   }
 
   /** Frames that elements of all links dropped. */

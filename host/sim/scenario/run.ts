@@ -144,6 +144,25 @@ export function casesOf(scenario: Scenario): NonNullable<Scenario['cases']> {
   return [{ columns: {}, setup: scenario.setup }];
 }
 
+/** What tests run of a scenario: its slice, with a different setup for each row. */
+export function sliceOf(scenario: Scenario): Scenario {
+  const { slice } = scenario;
+  if (slice === undefined) return scenario;
+  const { seeds = scenario.seeds, seconds, measure } = slice;
+  const cut = (setup: Setup): Setup => ({
+    ...setup, ...(seconds === undefined ? {} : { seconds }),
+    ...(measure === undefined ? {} : { measure }),
+  });
+  return {
+    ...scenario,
+    ...(seeds === undefined ? {} : { seeds }),
+    ...(scenario.setup === undefined ? {} : { setup: cut(scenario.setup) }),
+    ...(scenario.cases === undefined ? {} : {
+      cases: scenario.cases.map(({ columns, setup }) => ({ columns, setup: cut(setup) })),
+    }),
+  };
+}
+
 export const DEFAULT_CC: CcName = 'cubic';
 
 /**

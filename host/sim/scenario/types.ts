@@ -18,8 +18,8 @@ export type Seconds = number;
 export interface DirectionSpec {
   /** Share of packets lost at random, 0 to 1. */
   loss?: number;
-  /** Share of packets held back, and for how long. */
-  reorder?: { share: number; ms: number };
+  /** Share of packets held back, and for how long; from leastMs on, uniform, where that is given. */
+  reorder?: { share: number; ms: number; leastMs?: number };
   /** Additional delay of each packet, uniform from 0, order kept. */
   jitterMs?: number;
   duplicate?: number;
@@ -153,6 +153,10 @@ export interface Scenario {
   cc?: CcName;
   /** Seeds that its figures are the mean of, unless --seeds says otherwise; 1. */
   seeds?: number;
+  /** Controllers that it is judged with and that the golden file keeps; cc alone unless said. */
+  controllers?: readonly CcName[];
+  /** What tests run of a long one: fewer seeds, less time. */
+  slice?: { seeds?: number; seconds?: Seconds; measure?: readonly [Seconds, Seconds] };
   /** Either one network, or one for each row of a table. */
   setup?: Setup;
   cases?: readonly Case[];
