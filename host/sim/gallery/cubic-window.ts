@@ -7,8 +7,8 @@ import { onePath } from './paths.js';
 
 const C = 0.4;
 const BETA = 0.7;
-/** Which data packet is lost: past slow start. */
-const LOST = 200_000;
+/** Which data packet is lost: in slow start, with half of the path full. */
+const LOST = 10_000;
 /** After the loss, until recovery is over. */
 const SETTLED_SECONDS = 1;
 
