@@ -112,12 +112,13 @@ function optionOf(run: Run, title: string, panels: readonly Panel[]): EChartsCor
     title: [
       { text: title, left: 10, top: 4, textStyle: { fontSize: 14 } },
       ...panels.map((panel, at) => ({
-        text: panel.title, left: 10, top: top(at) - 20,
+        text: panel.title, left: 10, top: top(at) - 28,
         textStyle: { fontSize: 11, fontWeight: 'normal' },
       })),
     ],
     legend: panels.map((panel, at) => ({
-      top: top(at) - 22, right: 10, itemHeight: 8, textStyle: { fontSize: 10 },
+      top: top(at) - 24, right: 10, itemHeight: 3, itemWidth: 16, itemGap: 14, icon: 'rect',
+      textStyle: { fontSize: 10 },
       data: seriesOf(run, panel, at).map((each) => (each as { name: string }).name),
     })),
     grid: panels.map((_, at) => ({ left: 70, right: 20, top: top(at), height: PANEL })),

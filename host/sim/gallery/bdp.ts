@@ -11,6 +11,8 @@ const BUFFERS_BDP = 4;
 function bdp(name: string, title: string, rateMbps: number, rttMs: number): Scenario {
   return {
     name, title,
+    page: 'bdp',
+    controllers: ['cubic', 'bbr'],
     setup: onePath(
       { rateMbps, rttMs, seconds: 20, measure: [5, 20] },
       { buffersBdp: BUFFERS_BDP, sampleMs: 20 },
@@ -23,6 +25,16 @@ function bdp(name: string, title: string, rateMbps: number, rttMs: number): Scen
   };
 }
 
-export const bdpShort = bdp('bdp-1g-0.5ms', 'one connection in a data centre', 1000, 0.5);
-export const bdpWide = bdp('bdp-1g-80ms', 'one connection, 10 MB in flight', 1000, 80);
-export const bdpLongFat = bdp('bdp-10g-100ms', 'one connection, 125 MB in flight', 10_000, 100);
+export const bdpShort: Scenario = {
+  ...bdp('bdp-1g-0.5ms', 'one connection in a data centre', 1000, 0.5),
+  slice: { seconds: 7, measure: [5, 7] },
+};
+export const bdpWide: Scenario = {
+  ...bdp('bdp-1g-80ms', 'one connection, 10 MB in flight', 1000, 80),
+  slice: { seconds: 8, measure: [5, 8] },
+};
+/** Its slice is short: a second of it is 833,000 packets. */
+export const bdpLongFat: Scenario = {
+  ...bdp('bdp-10g-100ms', 'one connection, 125 MB in flight', 10_000, 100),
+  slice: { seconds: 4, measure: [3, 4] },
+};

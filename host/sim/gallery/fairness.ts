@@ -11,6 +11,7 @@ const PATH: PathSpec = { rateMbps: 100, rttMs: 50, seconds: 60 };
 function fairness(name: string, flows: number, least: number): Scenario {
   return {
     name,
+    page: 'fairness',
     title: `${flows} flows of one controller from the same start; Jain's index`,
     seeds: 10,
     controllers: ['reno', 'cubic', 'bbr'],

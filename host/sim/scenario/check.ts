@@ -81,7 +81,7 @@ const expectation = object({
 }, ['figure']);
 
 const scenario = object({
-  name: text, title: text, cc, seeds: positive, controllers: list(cc, 1), setup,
+  name: text, title: text, page: text, cc, seeds: positive, controllers: list(cc, 1), setup,
   slice: object({ seeds: positive, seconds: positive, measure: tuple(seconds, seconds) }),
   cases: list(object({ columns: row, setup }, ['columns', 'setup']), 1),
   shows: list(text, 1),

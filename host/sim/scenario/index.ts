@@ -6,6 +6,7 @@ export { bdpBytes } from './build.js';
 export { CC_NAMES, checkScenario } from './check.js';
 export { judge, shortNumber, type Verdict } from './expect.js';
 export type { Flow } from './flow.js';
+export { compare, controllersOf, keep, type GoldenFile, type Kept } from './golden.js';
 export type { Lab } from './lab.js';
 export { casesOf, DEFAULT_CC, runScenario, runSetup, sliceOf, type RunOptions } from './run.js';
 export { FLOW_COLUMNS, medianOf, SHARED_COLUMNS } from './sampler.js';

@@ -149,6 +149,8 @@ export interface Scenario {
   name: string;
   /** One line for --list. */
   title: string;
+  /** Page of the gallery (docs/gallery/PAGE.md) when it is not called as the scenario. */
+  page?: string;
   /** Controller unless --cc says otherwise; cubic, as Linux. */
   cc?: CcName;
   /** Seeds that its figures are the mean of, unless --seeds says otherwise; 1. */
