@@ -1,6 +1,6 @@
 /**
- * `npm run gallery`: every scenario with its page, figures, story and plots as one HTML page without
- * anything from the network, build/gallery/index.html. Runs what the tests run; `--full` runs all
+ * `npm run gallery`: every scenario with its page, figures, story and plots as one HTML page
+ * without anything from the network, build/gallery/index.html. Runs what the tests run; `--full` runs all
  * seeds and seconds. Usage: node build/js/tools/gallery.js [--full] [NAME…]
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,8 @@ function plots(report: Report, outcome: Outcome): string {
   const row = Object.entries(outcome.columns).map((pair) => pair.join(' ')).join(', ');
   const title = [report.scenario.name, row, `${report.cc}, seed ${run.seed}`]
     .filter((text) => text !== '').join(' · ');
-  return `<details><summary>Plot: ${escapeHtml(title)}</summary>\n${plotRun(run, title)}\n</details>`;
+  const summary = `<summary>Plot: ${escapeHtml(title)}</summary>`;
+  return `<details>${summary}\n${plotRun(run, title)}\n</details>`;
 }
 
 /** One scenario: its page, then what it gave with each controller. */
@@ -61,7 +62,7 @@ export function galleryPage(sections: readonly string[], scenarios: readonly Sce
 <html lang="en"><head><meta charset="utf-8"><title>Ackorn: a gallery of TCP's surprises</title>
 <style>${STYLE}</style></head><body>
 <h1>A gallery of TCP's surprises</h1>
-<p>Every figure and plot on this page was made by running the scenario when the page was written.</p>
+<p>Every figure and plot here was made by running the scenario when the page was written.</p>
 <ul>
 ${list.join('\n')}
 </ul>

@@ -1,6 +1,6 @@
 /**
- * Golden files of the gallery: runs what the tests run and says what has changed; `--write` keeps the
- * new figures in tests/gallery/golden.json. Names of scenarios narrow it down. Usage: node
+ * Golden files of the gallery: runs what the tests run and says what has changed; `--write` keeps
+ * the new figures in tests/gallery/golden.json. Names of scenarios narrow it down. Usage: node
  * build/js/tools/golden.js [--write] [NAME…]
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * The gallery as a whole: every scenario is tested, has a page and passes the check that users'
- * scenarios pass; what its golden file keeps is what scenarios say; the HTML page needs nothing from
- * elsewhere.
+ * scenarios pass; what its golden file keeps is what scenarios say; the HTML page needs nothing
+ * from elsewhere.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

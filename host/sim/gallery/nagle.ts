@@ -74,7 +74,8 @@ function script(lab: Lab, cure: Cure): void {
       const ms = (lab.seconds - client.sentAt) * 1000;
       client.worst = Math.max(client.worst, ms);
       client.rounds++;
-      if (client.rounds <= 3) lab.say(`request ${client.rounds} answered after ${ms.toFixed(2)} ms`);
+      const after = `answered after ${ms.toFixed(2)} ms`;
+      if (client.rounds <= 3) lab.say(`request ${client.rounds} ${after}`);
       lab.note('worstMs', client.worst);
       lab.note('rounds', client.rounds);
       lab.note('lastMs', ms);

@@ -1,7 +1,7 @@
 /**
  * How losses are repaired, and what it costs: fast retransmit against time-out, SACK against none,
- * back-off on a dark path, a delay spike that was no loss (docs/gallery/fast-retransmit.md, sack.md,
- * rto-backoff.md, delay-spike.md). RFC 5681 §3.2, RFC 6675, RFC 6298 §5.5, RFC 5682.
+ * back-off on a dark path, a delay spike that was no loss (docs/gallery/fast-retransmit.md,
+ * sack.md, rto-backoff.md, delay-spike.md). RFC 5681 §3.2, RFC 6675, RFC 6298 §5.5, RFC 5682.
  */
 import { TraceRetransmit } from '../../../assembly/abi.js';
 import type { Case, Lab, Scenario } from '../scenario/index.js';

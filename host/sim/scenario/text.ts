@@ -68,7 +68,8 @@ export function chart(series: Series): string[] {
 function figureLines(outcome: Outcome): string[] {
   const { summary, runs } = outcome;
   const several = runs.length > 1;
-  const own = Object.keys(summary).filter((name) => !(STANDARD as readonly string[]).includes(name));
+  const standard: readonly string[] = STANDARD;
+  const own = Object.keys(summary).filter((name) => !standard.includes(name));
   const names = [...STANDARD.filter((name) => runs[0]?.flows.length !== 0 || isBare(name)), ...own];
   return names.flatMap((name) => {
     const figure = summary[name];
@@ -135,7 +136,8 @@ export function describeReport(report: Report): string[] {
   if (series !== undefined && flows.length > 0) lines.push('', ...chart(series));
   const verdicts = judge(report);
   if (verdicts.length > 0) lines.push('');
-  for (const { text, holds } of verdicts) lines.push(`${holds ? 'as expected' : 'NOT so'}: ${text}`);
+  lines.push(...verdicts.map(({ text, holds }) =>
+    `${holds ? 'as expected' : 'NOT so'}: ${text}`));
   return lines;
 }
 

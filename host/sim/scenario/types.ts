@@ -18,7 +18,7 @@ export type Seconds = number;
 export interface DirectionSpec {
   /** Share of packets lost at random, 0 to 1. */
   loss?: number;
-  /** Share of packets held back, and for how long; from leastMs on, uniform, where that is given. */
+  /** Share of packets held back, and for how long; uniform from leastMs where that is given. */
   reorder?: { share: number; ms: number; leastMs?: number };
   /** Additional delay of each packet, uniform from 0, order kept. */
   jitterMs?: number;
