@@ -90,6 +90,7 @@ test('icmpEcho · request out, reply and error back as trace records', () => {
   e.exchange(ipv6(PEER6, US6, 58, icmp6(PEER6, US6, 129, 0, 0x00080004, request6.subarray(48))));
   assert.equal(e.traces()[0]?.c, 1);
   assert.equal(e.call('icmpEcho', ...words(PEER), 7, 3, 1473, 0), -Errno.EMSGSIZE);
+  assert.equal(e.call('icmpEcho', ...words(US), 7, 3, 1, 0), -Errno.ENETUNREACH);
   assert.equal(e.call('icmpEcho', ...words('224.0.0.1'), 7, 3, 1, 0), -Errno.EINVAL);
   assert.equal(e.call('icmpEcho', ...words('10.99.0.255'), 7, 3, 1, 0), -Errno.EINVAL);
   e.call('linkSet', 0, 0);
