@@ -82,7 +82,9 @@ test('icmpEcho · request out, reply and error back as trace records', () => {
     { kind: Trace.EchoReply, index: 7, ports: 0, a: 3, b: 61, c: 33 },
   ]);
   e.exchange(ipv4('10.99.0.77', US, 1, icmp(11, 0, 0, request.subarray(0, 28))));
+  const [from0, from1, from2, from3] = words('10.99.0.77');
   assert.deepEqual(e.traces(), [
+    { kind: Trace.EchoErrorFrom, index: from0, ports: 0, a: from1, b: from2, c: from3 },
     { kind: Trace.EchoError, index: 7, ports: 0, a: 3, b: 11, c: 0 },
   ]);
   assert.equal(e.call('icmpEcho', ...words(PEER6), 8, 4, 1, 0), 0);
