@@ -1,7 +1,7 @@
 /**
  * `npm run gallery`: every scenario with its page, figures, story and plots as one HTML page
- * without anything from the network, build/gallery/index.html. Runs what the tests run; `--full` runs all
- * seeds and seconds. Usage: node build/js/tools/gallery.js [--full] [NAME…]
+ * without anything from the network, build/gallery/index.html. Runs what the tests run; `--full`
+ * runs all seeds and seconds. Usage: node build/js/tools/gallery.js [--full] [NAME…]
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

@@ -1,7 +1,7 @@
 /**
  * Connections that end badly or never: TIME-WAIT that uses up ports, a server that forgets to
- * close, a close that was meant as half of one (docs/gallery/time-wait.md, close-wait.md, half-close.md).
- * RFC 9293 §3.6, RFC 6191.
+ * close, a close that was meant as half of one (docs/gallery/time-wait.md, close-wait.md,
+ * half-close.md). RFC 9293 §3.6, RFC 6191.
  */
 import { ADDRESS_ANY } from '../../core/address.js';
 import type { ErrnoName } from '../../core/errors.js';

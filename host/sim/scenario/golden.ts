@@ -1,6 +1,7 @@
 /**
  * Golden figures: what a scenario's slice gave when it was last looked at, and whether it has
- * become worse since. Kept in tests/gallery/golden.json, renewed by tools/golden.ts, compared by tests.
+ * become worse since. Kept in tests/gallery/golden.json, renewed by tools/golden.ts,
+ * compared by tests.
  */
 import { DEFAULT_CC } from './run.js';
 import type { CcName, GoldenFigure, Outcome, Report, Scenario } from './types.js';
