@@ -9,6 +9,9 @@ import { onePath, type PathSpec } from './paths.js';
 
 const MSS = 1448;
 
+/** Room for a whole transfer: its segments are full ones, and the nth is where it is said to be. */
+const WHOLE = { SO_SNDBUF: 1_000_000 };
+
 /** How long the transfer took, ms, and what was sent again. */
 const finish = (lab: Lab) => ({ finishMs: (lab.flows[0]?.finished ?? Infinity) * 1000 });
 
@@ -33,7 +36,7 @@ export const fastRetransmit: Scenario = {
     columns: { lost },
     setup: onePath({ ...PATH, data: { loseData } }, {
       sampleMs: 1,
-      flows: [{ from: 'sender', to: 'receiver', bytes: SEGMENTS * MSS }],
+      flows: [{ from: 'sender', to: 'receiver', bytes: SEGMENTS * MSS, options: WHOLE }],
       script: (lab) => lab.tellRetransmissions('sender'),
       figures: finish,
     }),
@@ -64,7 +67,7 @@ export const sack: Scenario = {
     setup: onePath({ ...PATH, seconds: 20, data: { loseData: HOLES } }, {
       sampleMs: 1,
       sysctls: { tcp_sack: tcpSack === 'on' ? 1 : 0 },
-      flows: [{ from: 'sender', to: 'receiver', bytes: 400 * MSS }],
+      flows: [{ from: 'sender', to: 'receiver', bytes: 400 * MSS, options: WHOLE }],
       script: (lab) => lab.tellRetransmissions('sender'),
       figures: finish,
     }),
@@ -130,8 +133,9 @@ export const delaySpike: Scenario = {
   name: 'delay-spike',
   title: 'packets stand still for a second: a time-out for nothing, and how it is undone',
   setup: onePath({
-    rateMbps: 10, rttMs: 50, seconds: 15, measure: [4, 15], data: { spikes: [SPIKE] }, queueBdp: 2,
+    rateMbps: 10, rttMs: 50, seconds: 15, measure: [4, 15], data: { spikes: [SPIKE] }, queueBdp: 6,
   }, {
+    buffersBdp: 3, // the window fills the path and never the queue: nothing is ever lost
     script: (lab) => {
       lab.at(SPIKE.from, () => {
         lab.tellRetransmissions('sender');
@@ -148,6 +152,7 @@ export const delaySpike: Scenario = {
   expect: [
     { figure: 'timeouts', atLeast: 1 },
     { figure: 'spuriousRtos', atLeast: 1 },
+    { figure: 'drops', atMost: 0 },
     // Nothing was lost: a few segments went twice, not the flight.
     { figure: 'retransmits', atMost: 5 },
     { figure: 'cwndKept', atLeast: 0.9 },
