@@ -139,6 +139,7 @@ export enum Config {
   tcp_pacing_ss_ratio,
   tcp_pacing_ca_ratio,
   tcp_notsent_lowat,
+  tcp_ecn_fallback,
 }
 
 // ---- Links: rings shared with the host -------------------------------------------------------
@@ -519,6 +520,11 @@ export enum Counter {
   IpReasmFails,
   IpExtInOctets,
   IpExtOutOctets,
+  // in the order of the codepoints: ip/input.ts adds one to the other
+  IpExtInNoECTPkts,
+  IpExtInECT1Pkts,
+  IpExtInECT0Pkts,
+  IpExtInCEPkts,
   Ip6InReceives,
   Ip6InHdrErrors,
   Ip6InTruncatedPkts,
@@ -530,6 +536,10 @@ export enum Counter {
   Ip6OutNoRoutes,
   Ip6ReasmReqds,
   Ip6ReasmFails,
+  Ip6InNoECTPkts,
+  Ip6InECT1Pkts,
+  Ip6InECT0Pkts,
+  Ip6InCEPkts,
   IcmpInMsgs,
   IcmpInErrors,
   IcmpInCsumErrors,
@@ -639,6 +649,7 @@ export enum Counter {
   TcpExtTCPMTUPFail,
   TcpExtTCPMTUPSuccess,
   TcpExtTCPDelivered,
+  TcpExtTCPDeliveredCE,
   TcpExtTCPRcvQDrop,
   TcpExtTCPTSReorder,
   TcpExtTCPZeroWindowDrop,

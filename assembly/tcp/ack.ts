@@ -71,7 +71,7 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
  */
 function somethingTold(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions): bool {
   if (tcb.sndUna != tcb.sndNxt || busy.caState != CaState.Open) return true;
-  return (o.present & OPT_SACK) != 0 || (a.flags & TCP_ECE) != 0;
+  return (o.present & OPT_SACK) != 0;
 }
 
 /** SYN-RECEIVED of a simultaneous open: a good ACK establishes, another gets a RST. */
@@ -159,10 +159,10 @@ function duplicateFlag(tcb: Tcb, a: Arrival, windowBefore: u32): u32 {
   return same && tcb.sndNxt != tcb.sndUna ? AF_DUPLICATE : 0;
 }
 
-// @ts-ignore: decorator
-@inline
+/** With nothing in flight the echo is of what was answered for already (Linux). */
 function echoFlag(tcb: Tcb, a: Arrival): u32 {
-  return tcb.flags & TF_ECN_OK && a.flags & TCP_ECE ? AF_ECE : 0;
+  const echo = tcb.flags & TF_ECN_OK && a.flags & TCP_ECE && tcb.sndUna != tcb.sndNxt;
+  return echo ? AF_ECE : 0;
 }
 
 /** RFC 7323 §4.1, µs by a clock of milliseconds. */

@@ -135,6 +135,9 @@ export class Busy {
   firstTxAtUs: u32;
   /** delivered at which the application-limited stretch ends; 0: not limited. */
   appLimited: u32;
+  /** Segments delivered by ACKs with ECN-Echo (tcp_info). */
+  deliveredCe: u32;
+  reserved0: u32;
   /** Last sample: bytes over intervalUs. */
   rateDelivered: u32;
   rateIntervalUs: u32;
@@ -174,7 +177,7 @@ export class Busy {
   cc11: u64;
   cc12: u64;
 }
-export const BUSY_BYTES: u32 = 472;
+export const BUSY_BYTES: u32 = 480;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
 @unmanaged

@@ -47,6 +47,8 @@ const TURN_SEGMENTS: u32 = 16;
 export const OF_FORCE: u16 = 1;
 /** The last tcpSendCommit came with MSG_MORE. */
 export const OF_MORE: u16 = 2;
+/** The network marked the peer's data, and the peer has not said CWR yet (ecn.ts). */
+export const OF_ECE: u16 = 4;
 
 export function tcpOutput(tcb: Tcb): OutputVerdict {
   const state = tcb.state;

@@ -24,6 +24,7 @@ import {
   congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnTimeout, currentSsthresh,
 } from "./congestion/controller";
 import { rateOnAck } from "./delivery-rate";
+import { ecnOweCwr } from "./ecn";
 import { prrBegin, prrEnd, prrOnAck } from "./prr";
 import { Extra, TF_SACK_OK, Tcb } from "./records";
 import { minRttBegin } from "./rtt";
@@ -269,6 +270,7 @@ function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
   // In CWR cwnd is on its way down already: one reduction for a window of data.
   if (busy.caState != CaState.Cwr) {
     tcb.ssthresh = congestionOnLoss(tcb, busy);
+    ecnOweCwr(tcb);
     prrBegin(tcb, busy, sample);
   }
   setCaState(tcb, busy, CaState.Recovery);
@@ -286,6 +288,7 @@ export function recoveryEnterCwr(tcb: Tcb, busy: Busy, sample: AckSample): void 
   busy.priorCwnd = tcb.cwnd;
   busy.recoveryPoint = tcb.sndNxt;
   tcb.ssthresh = congestionOnEcn(tcb, busy);
+  ecnOweCwr(tcb);
   prrBegin(tcb, busy, sample);
   setCaState(tcb, busy, CaState.Cwr);
 }
@@ -316,6 +319,7 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
     busy.reordering = <u8>min<u32>(busy.reordering, dupThresh());
   }
   tcb.cwnd = splitUnit(tcb);
+  ecnOweCwr(tcb);
   busy.dupAcks = 0;
   busy.recoveryPoint = tcb.sndNxt;
   setCaState(tcb, busy, CaState.Loss);
