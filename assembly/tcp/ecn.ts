@@ -1,10 +1,10 @@
 /**
- * Explicit Congestion Notification: RFC 3168 §6.1, with Linux's meaning of tcp_ecn (0 off, 1 ask and
- * accept, 2 accept only) and tcp_ecn_fallback. What a SYN agrees on, the marks of what leaves, and
- * what marks that arrive ask of the receiver. Called by the inputs of a SYN, text.ts and
+ * Explicit Congestion Notification: RFC 3168 §6.1, with Linux's meaning of tcp_ecn (0 off, 1 ask
+ * and accept, 2 accept only) and tcp_ecn_fallback. What a SYN agrees on, the marks of what leaves,
+ * and what marks that arrive ask of the receiver. Called by the inputs of a SYN, text.ts and
  * segment-build.ts; recovery.ts tells when a window was reduced. Chooses no window: how far down is
- * congestion/'s (RFC 8511). Two of three bits of state stand in Tcb.tos, whose ECN bits are no
- * user's, because they outlive the Busy record; OF_ECE is in Busy.
+ * congestion/'s (RFC 8511). What must outlive the Busy record stands in the two bits of Tcb.tos that
+ * are no user's; OF_ECE is in Busy, so a second of silence ends the echo, as the peer's CWR would.
  */
 import { Config } from "../abi";
 import { config } from "../config";

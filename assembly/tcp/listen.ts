@@ -21,8 +21,8 @@ import { tsOffsetFor } from "./isn";
 import { advertisedMss, isIpv6, mssUpdate, rcvMssBegin } from "./options";
 import {
   Endpoint, LISTENER_BYTES, Listener, RecordKind, SR_ECN, SR_SACK, SR_TIMESTAMPS, SR_WSCALE,
-  SynRequest, TF_ECN_OK, TF_HASHED, TF_INHERITED, TF_IN_ACCEPT, TF_IPV6, TF_PASSIVE, TF_SACK_OK, TF_TS_OK, TF_WSCALE_OK,
-  Tcb,
+  SynRequest, TF_ECN_OK, TF_HASHED, TF_INHERITED, TF_IN_ACCEPT, TF_IPV6, TF_PASSIVE, TF_SACK_OK,
+  TF_TS_OK, TF_WSCALE_OK, Tcb,
 } from "./records";
 import { abortConnection } from "./reset";
 import { controlBegin, controlOptionsAt, controlSend } from "./segment-build";

@@ -20,8 +20,8 @@ import { Busy, Range, sendStream } from "./busy";
 import { ECN_CODEPOINT, ecnOnSegment } from "./ecn";
 import { advertisedMss, headerBytes, isIpv6, offeredScale } from "./options";
 import {
-  Endpoint, TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_IPV6, TF_PINGPONG, TF_SACK_OK, TF_TS_OK, TF_URGENT_SEND,
-  TF_WSCALE_OK, TOS_ECN, Tcb,
+  Endpoint, TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_IPV6, TF_PINGPONG, TF_SACK_OK, TF_TS_OK,
+  TF_URGENT_SEND, TF_WSCALE_OK, TOS_ECN, Tcb,
 } from "./records";
 import { busyOf, extraOf } from "./tcb";
 import { tsNow } from "./timestamps";

@@ -22,7 +22,8 @@ import {
   rangeFirst, rangeInsert, rangeLast, rangeOverlap, rangeRemove, rangesRelease,
 } from "./reassembly";
 import {
-  TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
+  TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK,
+  TF_URGENT_RECV, Tcb,
 } from "./records";
 import { busyOf, busyTake, extraOf, outputList } from "./tcb";
 import { receiveWindow, receiverRttByTimestamp, receiverRttByWindow } from "./window";

@@ -1,7 +1,7 @@
 /**
- * Congestion marks (RFC 3168 §5): ECN-capable packets get CE, others are left alone. `mark` marks by
- * chance, on any link; `markAbove` is a queue discipline for rate.ts that marks what arrives while
- * the queue is long, as a router's step threshold does, and drops only what finds it full.
+ * Congestion marks (RFC 3168 §5): ECN-capable packets get CE, others are left alone. `mark` marks
+ * by chance, on any link; `markAbove` is a queue discipline for rate.ts that marks what arrives
+ * while the queue is long, as a router's step threshold does, and drops only what finds it full.
  */
 import { Element, probability, type ElementFactory } from '../element.js';
 import type { Frame } from '../frame.js';
