@@ -3,8 +3,8 @@
  * and accept, 2 accept only) and tcp_ecn_fallback. What a SYN agrees on, the marks of what leaves,
  * and what marks that arrive ask of the receiver. Called by the inputs of a SYN, text.ts and
  * segment-build.ts; recovery.ts tells when a window was reduced. Chooses no window: how far down is
- * congestion/'s (RFC 8511). What must outlive the Busy record stands in the two bits of Tcb.tos that
- * are no user's; OF_ECE is in Busy, so a second of silence ends the echo, as the peer's CWR would.
+ * congestion/'s (RFC 8511). What must outlive the Busy record stands in the two bits of Tcb.tos
+ * that are no user's; OF_ECE is in Busy: a second of silence ends the echo, as a CWR would.
  */
 import { Config } from "../abi";
 import { config } from "../config";
