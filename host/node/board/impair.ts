@@ -55,7 +55,8 @@ type Field = [name: keyof ImpairSpec, read: (word: string, text: string) => numb
 const WORDS = new Map<string, Field>([
   ['loss', ['loss', share]], ['delay', ['delayUs', micros]], ['jitter', ['jitterUs', micros]],
   ['reorder', ['reorder', share]], ['dup', ['duplicate', share]],
-  ['corrupt', ['corrupt', share]], ['mark', ['mark', share]], ['rate', ['rate', bits]], ['seed', ['seed', seed]],
+  ['corrupt', ['corrupt', share]], ['mark', ['mark', share]], ['rate', ['rate', bits]],
+  ['seed', ['seed', seed]],
 ]);
 
 /** @throws UsageError that names the word */
