@@ -271,6 +271,7 @@ both('established · ECE with nothing in flight, or without ECN · no reduction'
   peer.sends({ flags: 'E.', len: 10 });
   peer.drain();
   peer.sends({ flags: 'E.' });
+  peer.sends({ flags: 'E.', sack: [[1, 1001]] }); // a D-SACK, which is looked at
   assert.deepEqual([sock.info.ca_state, sock.info.snd_ssthresh], [0, snd_ssthresh]);
   const plain = b.passive({}, b.listener({}, 81));
   plain.sock.writeAll(2000);
