@@ -43,10 +43,10 @@ export class AckSample {
   /** The answer: bytes over µs; interval 0: no valid sample. */
   rateDelivered: u32;
   rateIntervalUs: u32;
-  /** Our clock in ms when the segment left that this ACK echoes, while AF_ECHO (RFC 7323). */
-  echoMs: u32;
   /** Segment records looked at for this ACK (tests hold it to a bound). */
   visited: u32;
+  /** Our clock in ms when the segment left that this ACK echoes, while AF_ECHO (RFC 7323). */
+  echoMs: u32;
 }
 export const ACK_SAMPLE_AT: usize = SEGMENT_AT + 128;
 export const RTT_NONE: u32 = 0xffffffff;

@@ -48,7 +48,7 @@ export function prrFollow(tcb: Tcb, busy: Busy, sample: AckSample): void {
     send = min(ssthresh - inFlight, send);
   }
   // The fast retransmission goes out whatever the arithmetic says.
-  if (busy.prrOut == 0) send = max(send, mss);
+  if (busy.prrOut == 0 || inFlight == 0) send = max(send, mss);
   tcb.cwnd = inFlight + send;
 }
 
