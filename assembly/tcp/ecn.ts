@@ -80,6 +80,11 @@ export function ecnOweCwr(tcb: Tcb): void {
   if (tcb.flags & TF_ECN_OK) tcb.tos |= TOS_CWR_OWED;
 }
 
+/** It was put back (Linux's tcp_ecn_withdraw_cwr). */
+export function ecnWithdrawCwr(tcb: Tcb): void {
+  tcb.tos &= ~TOS_CWR_OWED;
+}
+
 // ---- What arrives
 
 /** Text not all of which came before, on a connection with TF_ECN_OK. */

@@ -11,7 +11,7 @@ import { PoolId, pool } from "../core/pool";
 import { streamHeld } from "../core/stream";
 import { addressWords } from "../ip/route";
 import { system } from "../memory";
-import { Busy, CaState, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
+import { Busy, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
 import { deliveryRate } from "./delivery-rate";
 import { advertisedMss } from "./options";
 import {
@@ -143,8 +143,7 @@ function busyInfo(tcb: Tcb, busy: Busy): void {
   put64(TcpInfo.pacing_rate_lo, busy.pacingRate);
   put(TcpInfo.inq, inOrder);
   put(TcpInfo.outq, held);
-  if (busy.caState == CaState.Open && busy.rangeRoot == 0) return;
-  put(TcpInfo.reord_seen, busy.reordering > config(Config.tcp_reordering) ? 1 : 0);
+  put(TcpInfo.reord_seen, busy.reordSeen);
 }
 
 // ---- Names
@@ -240,7 +239,9 @@ function describeConnection(tcb: Tcb): void {
   put(SocketWord.memoryBytes, memoryOf(tcb));
   const kind = tcb.timerKind;
   let timer = Timer.off;
-  if (kind == TimerKind.Retransmit || kind == TimerKind.Syn) timer = Timer.on;
+  const on = kind == TimerKind.Retransmit || kind == TimerKind.Syn || kind == TimerKind.Tlp ||
+    kind == TimerKind.Reorder;
+  if (on) timer = Timer.on;
   else if (kind == TimerKind.Persist) timer = Timer.persist;
   else if (kind == TimerKind.KeepAlive) timer = Timer.keepalive;
   else if (kind == TimerKind.FinWait2) timer = Timer.timewait;

@@ -350,7 +350,7 @@ export const enum TimerKind {
   FinWait2 = 4,
   /** Retransmission of SYN or SYN-ACK. */
   Syn = 5,
-  /** Tail loss probe, reordering timer: their place (RFC 8985). */
+  /** Tail loss probe and reordering timer (RFC 8985): each stands in for Retransmit. */
   Tlp = 6,
   Reorder = 7,
   /** The Busy record is given back when nothing has moved for a while. */
