@@ -35,7 +35,7 @@ export class BulkSender implements Handler {
 
   constructor(
     readonly host: SimHost, to: AddressWords, port: number,
-    readonly bytes: number, options: OptionValues,
+    readonly bytes: number, options: OptionValues, readonly keepOpen = false,
   ) {
     const { engine } = host;
     this.handle = engine.open();
@@ -68,7 +68,7 @@ export class BulkSender implements Handler {
       if (queued <= 0) break;
       this.queued += queued;
     }
-    if (this.queued >= this.bytes) this.stop();
+    if (this.queued >= this.bytes && !this.keepOpen) this.stop();
     this.host.wake();
   }
 
@@ -93,9 +93,10 @@ export class BulkReceiver implements Handler {
   /** The accepted connection. */
   handle: Handle | undefined;
   received = 0;
-  /** The peer's FIN was read, and when. */
+  /** When bytes were read last. */
+  readUs = 0;
+  /** The peer's FIN was read. */
   finished = false;
-  finishedUs = Infinity;
   #paused: boolean;
 
   constructor(readonly host: SimHost, port: number, options: OptionValues, paused: boolean) {
@@ -129,12 +130,14 @@ export class BulkReceiver implements Handler {
   #read(): void {
     if (this.#paused || this.handle === undefined || this.finished) return;
     const got = this.host.engine.discard(this.handle);
-    if (got > 0) this.received += got;
+    if (got > 0) {
+      this.received += got;
+      this.readUs = this.host.clock.nowUs;
+    }
     this.host.wake();
     // 0: the FIN. Anything negative but EAGAIN comes with an event of its own.
     if (got === 0 || (got > 0 && this.host.engine.discard(this.handle) === 0)) {
       this.finished = true;
-      this.finishedUs = this.host.clock.nowUs;
       this.#release();
     } else if (got < 0 && got !== -Errno.EAGAIN) {
       this.#release();

@@ -54,6 +54,7 @@ export class Flow {
     const options = { TCP_CONGESTION: Congestion[this.cc], ...spec.options };
     this.sender = new BulkSender(
       lab.host(spec.from), lab.address(spec.to), this.port, spec.bytes ?? Infinity, options,
+      spec.keepOpen,
     );
   }
 
@@ -62,9 +63,11 @@ export class Flow {
     return this.receiver?.received ?? 0;
   }
 
-  /** When the receiver had read the FIN; Infinity before. */
+  /** Second at which the receiver had read all of `bytes`; Infinity before. */
   get finished(): number {
-    return ((this.receiver?.finishedUs ?? Infinity) - START_US) / 1e6;
+    const { receiver, spec } = this;
+    if (receiver === undefined || receiver.received < (spec.bytes ?? Infinity)) return Infinity;
+    return (receiver.readUs - START_US) / 1e6;
   }
 
   /** Asks tcp_info. */

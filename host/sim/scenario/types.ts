@@ -64,6 +64,8 @@ export interface FlowSpec {
   end?: Seconds;
   /** Sends so many bytes and closes; without it there is always more. */
   bytes?: number;
+  /** With bytes: does not close behind them, as a connection that will be used again. */
+  keepOpen?: boolean;
   /** The run's controller unless said. */
   cc?: CcName;
   /** Socket options of the sender and of the receiver's listener, by Linux's names. */
