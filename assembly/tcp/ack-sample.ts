@@ -38,6 +38,8 @@ export class AckSample {
   priorDelivered: u32;
   priorTimeUs: u32;
   sendElapsedUs: u32;
+  priorLost: u32;
+  txInFlight: u32;
   lastTxUs: u32;
   lastEndSeq: u32;
   /** The answer: bytes over µs; interval 0: no valid sample. */
@@ -45,6 +47,8 @@ export class AckSample {
   rateIntervalUs: u32;
   /** Segment records looked at for this ACK (tests hold it to a bound). */
   visited: u32;
+  /** Bytes in flight at which losses passed LOSS_THRESH, while AF_LOSS_HIGH (delivery-rate.ts). */
+  lossInFlight: u32;
 }
 export const ACK_SAMPLE_AT: usize = SEGMENT_AT + 128;
 export const RTT_NONE: u32 = 0xffffffff;
@@ -68,6 +72,9 @@ export const AF_RATE: u32 = 512;
 export const AF_RATE_APP_LIMITED: u32 = 1024;
 /** ECN-Echo that counts (RFC 3168); tcp/ack.ts says so. */
 export const AF_ECE: u32 = 2048;
+/** More than LOSS_THRESH of a flight was lost; it was sent in an application-limited stretch. */
+export const AF_LOSS_HIGH: u32 = 1 << 16;
+export const AF_LOSS_APP_LIMITED: u32 = 1 << 17;
 
 /** Opens the sample; `flags`: AF_DUPLICATE, AF_ECE. Call it before sndUna moves to `ack`. */
 export function ackBegin(tcb: Tcb, busy: Busy, ack: u32, flags: u32): AckSample {

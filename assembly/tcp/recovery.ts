@@ -21,7 +21,8 @@ import {
   Busy, CaState, RF_RESCUE_SENT, SEG_EVER_RETRANS, SEG_LOST, SEG_RETRANS, SEG_SACKED, Segment,
 } from "./busy";
 import {
-  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnTimeout, currentSsthresh,
+  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnSample, congestionOnTimeout,
+  congestionSetsCwnd, currentSsthresh,
 } from "./congestion/controller";
 import { rateOnAck } from "./delivery-rate";
 import { prrBegin, prrEnd, prrOnAck } from "./prr";
@@ -87,8 +88,11 @@ export function recoveryOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
     processState(tcb, busy, sample);
   }
   rateOnAck(tcb, busy, sample);
-  if (reducing(busy)) prrOnAck(tcb, busy, sample);
-  else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) {
+    if (reducing(busy)) prrOnAck(tcb, busy, sample);
+    else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  }
+  congestionOnSample(tcb, busy, sample);
   invariant(tcb.cwnd != 0, Fault.Congestion);
 }
 

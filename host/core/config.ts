@@ -6,7 +6,7 @@
  * KiB).
  */
 
-import { CONFIG_WORDS, Config } from '../../assembly/abi.js';
+import { CONFIG_WORDS, Config, Congestion } from '../../assembly/abi.js';
 
 type Seeds = 'seed0' | 'seed1' | 'seed2' | 'seed3';
 /** The words of CONFIG that a user may set, by name. */
@@ -78,8 +78,9 @@ const SYSCTLS = {
   tcp_pacing_ss_ratio: 200, // per cent of cwnd per RTT
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
-  // Linux starts with cubic; reno (0) is the controller that the engine has today.
-  tcp_congestion_control: 0,
+  tcp_pacing: 0,
+  tcp_cubic_hystart: 2, // Linux has 1; RFC 9406 goes on where a burst or jitter looked like a queue
+  tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;
 
 /** What depends on the sizes, in Linux's proportions. */
