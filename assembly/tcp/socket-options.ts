@@ -7,8 +7,8 @@ import { Config, Errno, Option, State } from "../abi";
 import { config } from "../config";
 import { streamHeld } from "../core/stream";
 import { recvStream, sendStream } from "./busy";
-import { congestionKnown, congestionSet, congestionSetsCwnd } from "./congestion/controller";
-import { RATE_MAX, paceAt, paceByWindow } from "./congestion/pacing-rate";
+import { congestionKnown, congestionSet } from "./congestion/controller";
+import { RATE_MAX, paceLimit } from "./congestion/pacing-rate";
 import {
   Extra, LF_REUSEADDR, LF_V6ONLY, Listener, TF_CORK, TF_KEEPALIVE, TF_LINGER, TF_NODELAY,
   TF_NO_SOFT_ERRORS, TF_QUICKACK, TF_RCVBUF_LOCK, TF_REUSEADDR, TF_SNDBUF_LOCK, TF_URGENT_RECV,
@@ -21,7 +21,7 @@ import { sendRoom } from "./user";
 import { receiveBufferOf } from "./window";
 
 /** The largest rate that a non-negative answer can tell; SO_MAX_PACING_RATE off reads as this. */
-const RATE_SHOWN_MAX: u32 = 0x7fffffff;
+const I32_MAX: u32 = 0x7fffffff;
 
 function flag(flags: u32, bit: u32, value: u32): u32 {
   return value != 0 ? flags | bit : flags & ~bit;
@@ -87,17 +87,25 @@ export function optionSet(tcb: Tcb, option: Option, value: u32): i32 {
   return extraSet(tcb, option, value);
 }
 
-/** Bytes per second; 0xffffffff: no limit. It stands in Busy, which stays as long as it is set. */
+/**
+ * Bytes per second; 0xffffffff: no limit. It stands in Busy, which stays as long as it is set, and
+ * before there is a peer in cwnd, which nobody else needs until then (userConnect takes it).
+ */
 function pacingRateSet(tcb: Tcb, value: u32): i32 {
   if (value == 0) return -Errno.EINVAL;
   const limit: u32 = value == RATE_MAX ? 0 : value;
-  if (limit == 0 && tcb.busy == 0) return 0;
-  if (!busyTake(tcb)) return -Errno.ENOBUFS;
-  const busy = busyOf(tcb);
-  busy.maxPacingRate = limit;
-  if (busy.pacingRate != 0) paceAt(busy, busy.pacingRate);
-  if (!congestionSetsCwnd(tcb)) paceByWindow(tcb, busy);
+  if (tcb.remotePort == 0) tcb.cwnd = limit;
+  else if (tcb.state != State.CLOSE && (limit != 0 || tcb.busy != 0)) {
+    if (!busyTake(tcb)) return -Errno.ENOBUFS;
+    paceLimit(tcb, busyOf(tcb), limit);
+  }
   return 0;
+}
+
+function pacingRateGet(tcb: Tcb): i32 {
+  let limit: u32 = tcb.busy != 0 ? busyOf(tcb).maxPacingRate : 0;
+  if (tcb.remotePort == 0) limit = tcb.cwnd;
+  return limit == 0 || limit > I32_MAX ? I32_MAX : limit;
 }
 
 function byteSet(value: u32, most: u32): bool {
@@ -191,10 +199,7 @@ export function optionGet(tcb: Tcb, option: Option): i32 {
   if (option == Option.SO_LINGER) return tcb.flags & TF_LINGER ? <i32>tcb.lingerSeconds + 1 : 0;
   if (option == Option.TCP_MAXSEG) return tcb.state == State.CLOSE ? tcb.rcvMss : tcb.sndMss;
   if (option == Option.TCP_CONGESTION) return tcb.congestion;
-  if (option == Option.SO_MAX_PACING_RATE) {
-    const limit: u32 = tcb.busy != 0 ? busyOf(tcb).maxPacingRate : 0;
-    return <i32>(limit == 0 ? RATE_SHOWN_MAX : min(limit, RATE_SHOWN_MAX));
-  }
+  if (option == Option.SO_MAX_PACING_RATE) return pacingRateGet(tcb);
   if (option == Option.SENDROOM) return sendRoom(tcb);
   if (option >= Option.SIOCOUTQ) return queueGet(tcb, option);
   return extraGet(tcb, option);

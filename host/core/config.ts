@@ -79,7 +79,7 @@ const SYSCTLS = {
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
   tcp_pacing: 0,
-  tcp_cubic_hystart: 2, // Linux has 1; RFC 9406 goes on where a burst or jitter looked like a queue
+  tcp_cubic_hystart: 1, // as Linux: leaves slow start at 1 to 1.5 BDP, HyStart++ a round later
   tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;
 

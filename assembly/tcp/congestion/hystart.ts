@@ -108,7 +108,8 @@ function plusPlus(h: Hystart, sample: AckSample): void {
   if (h.samples < 255) h.samples++;
   if (h.samples < RTT_SAMPLES) return;
   if (h.flags & HF_CSS) {
-    if (h.roundMinUs < h.baselineUs) h.flags &= ~HF_CSS; // it was jitter
+    // It was jitter. Judged from the next round on: in the same one the minimum falls by chance.
+    if (h.cssRounds != 0 && h.roundMinUs < h.baselineUs) h.flags &= ~HF_CSS;
   } else if (h.lastMinUs != RTT_NONE && h.roundMinUs >= h.lastMinUs + threshold(h.lastMinUs)) {
     h.baselineUs = h.roundMinUs;
     h.cssRounds = 0;

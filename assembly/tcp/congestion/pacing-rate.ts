@@ -3,7 +3,7 @@
  * none, never more than SO_MAX_PACING_RATE. Linux's tcp_update_pacing_rate. Called by the
  * controllers and info.ts. Works on pacingRate alone; tcp/pacing.ts keeps to it.
  */
-import { Config } from "../../abi";
+import { Config, Congestion } from "../../abi";
 import { config } from "../../config";
 import { Busy } from "../busy";
 import { Tcb } from "../records";
@@ -40,4 +40,11 @@ export function sendQuantum(tcb: Tcb, busy: Busy): u32 {
 export function paceByWindow(tcb: Tcb, busy: Busy): void {
   if (busy.maxPacingRate != 0 || config(Config.tcp_pacing) != 0) paceAt(busy, windowRate(tcb));
   else busy.pacingRate = 0;
+}
+
+/** SO_MAX_PACING_RATE; 0: none. A controller that asks for a rate has it back with its next ACK. */
+export function paceLimit(tcb: Tcb, busy: Busy, limit: u32): void {
+  busy.maxPacingRate = limit;
+  if (tcb.congestion != Congestion.bbr) paceByWindow(tcb, busy);
+  else if (busy.pacingRate != 0) paceAt(busy, busy.pacingRate);
 }
