@@ -108,6 +108,8 @@ export const BBR_INFINITE: u32 = 0xffffffff;
 export const GAIN_ONE: u32 = 256;
 /** LossThresh: one in so many, 2 %. */
 const LOSS_THRESH: u64 = 50;
+/** Paced a little below the rate, so that no queue stands: per cent. */
+export const PACING_MARGIN: u64 = 1;
 const MIN_PIPE_SEGMENTS: u32 = 4;
 const MIN_RTT_WINDOW_MS: u32 = 10_000;
 const PROBE_RTT_INTERVAL_MS: u32 = 5000;
@@ -282,12 +284,23 @@ export function lossIsHigh(busy: Busy, sample: AckSample): bool {
   return <u64>(busy.lost - sample.priorLost) * LOSS_THRESH > <u64>sample.txInFlight;
 }
 
-/** AdaptLowerBoundsFromCongestion: once a round with losses, down to what was delivered in it. */
-export function adaptLowerBounds(tcb: Tcb, b: Bbr): void {
+/**
+ * AdaptLowerBoundsFromCongestion: once a round with losses, down to what was delivered in it; `gain`
+ * is the share of the rate that we sent. The draft takes what came through at 99 % of the rate, and
+ * at 90 % in ProbeBW_DOWN, for the rate itself, round after round: with one packet in a hundred lost
+ * by chance a fifth of the path was gone between two probes.
+ */
+export function adaptLowerBounds(tcb: Tcb, b: Bbr, gain: u32): void {
   if (b.bwLo == BBR_INFINITE) b.bwLo = maxBw(b);
   if (b.inflightLo == BBR_INFINITE) b.inflightLo = tcb.cwnd;
-  b.bwLo = max(b.bwLatest, <u32>(<u64>b.bwLo * 7 / 10));
-  b.inflightLo = max(b.inflightLatest, <u32>(<u64>b.inflightLo * 7 / 10));
+  b.bwLo = lowerBound(b.bwLatest, b.bwLo, gain);
+  b.inflightLo = lowerBound(b.inflightLatest, b.inflightLo, gain);
+}
+
+/** What would have come through at the full rate; never below Beta, 0.7, of the bound before. */
+function lowerBound(latest: u32, bound: u32, gain: u32): u32 {
+  const through = <u64>latest * 25600 / ((100 - PACING_MARGIN) * gain);
+  return <u32>min<u64>(max<u64>(through, <u64>bound * 7 / 10), BBR_INFINITE - 1);
 }
 
 if (offsetof<Bbr>() > offsetof<Busy>() - offsetof<Busy>("cc0")) ERROR("Bbr fits its place");

@@ -15,6 +15,7 @@ import {
   inflightWithHeadroom, lossIsHigh, mark, maxBw, minPipe, quantized, resetCongestionSignals,
   resetShortTerm, startRound,
 } from "./bbr-model";
+import { cubeRoot } from "./cubic";
 
 /** Rounds without a quarter more rate after which the pipe is taken to be full. */
 const FULL_ROUNDS: u8 = 3;
@@ -23,8 +24,13 @@ const STARTUP_LOSS_EVENTS: u8 = 6;
 const DRAIN_ROUNDS: u8 = 3;
 const PROBE_RTT_MS: u32 = 200;
 const PROBE_RTT_GAIN: u32 = 128;
-/** Random wait between probes: 2 s to 3 s, or as many rounds as Reno would need to grow. */
-const PROBE_WAIT_MS: u32 = 2000;
+/**
+ * Wait between probes before up to 1 s of chance is added, or as many rounds as Reno would need to
+ * grow. The draft waits 2 s always; then a CUBIC flow beside us, whose way back takes longer, loses
+ * again before it has come back, and is left with a fifth of 100 Mbit/s at 50 ms.
+ */
+const PROBE_WAIT_MIN_MS: u32 = 2000;
+const PROBE_WAIT_MAX_MS: u32 = 4000;
 const RENO_ROUNDS_MAX: u32 = 63;
 
 export function pacingGain(state: u32): u32 {
@@ -100,7 +106,7 @@ export function checkStartup(tcb: Tcb, busy: Busy, b: Bbr, sample: AckSample): v
 export function checkDrain(tcb: Tcb, busy: Busy, b: Bbr): void {
   if (b.state != BbrState.Drain) return;
   const empty = pipe(tcb, busy) <= quantized(tcb, busy, b, bdp(tcb, b, bbrBw(b), GAIN_ONE));
-  if (empty || b.rounds - b.drainRound > DRAIN_ROUNDS) startDown(busy, b);
+  if (empty || b.rounds - b.drainRound > DRAIN_ROUNDS) startDown(tcb, busy, b);
 }
 
 // ---- ProbeBW
@@ -111,12 +117,18 @@ function draw(busy: Busy): u32 {
   return (x ^ (x >> 15)) * 0x85ebca77 >> 8;
 }
 
-export function startDown(busy: Busy, b: Bbr): void {
+/** CUBIC's K for our window, between the bounds: 0.3 W / 0.4 s³. */
+function probeWaitMs(tcb: Tcb, b: Bbr): u32 {
+  const segments = <u64>(targetInflight(tcb, b) / splitUnit(tcb));
+  return min(max(cubeRoot(segments * 750_000_000), PROBE_WAIT_MIN_MS), PROBE_WAIT_MAX_MS);
+}
+
+export function startDown(tcb: Tcb, busy: Busy, b: Bbr): void {
   resetCongestionSignals(b);
   b.ackedPerInc = BBR_INFINITE;
   const random = draw(busy);
   b.roundsSinceProbe = <u8>(random & 1);
-  b.probeWaitMs = <u16>(PROBE_WAIT_MS + (random >> 1) % 1000);
+  b.probeWaitMs = <u16>(probeWaitMs(tcb, b) + (random >> 1) % 1000);
   b.cycleAtMs = system().nowMs;
   b.ackPhase = <u8>AckPhase.ProbeStopping;
   startRound(busy, b);
@@ -217,7 +229,7 @@ export function updatePhase(tcb: Tcb, busy: Busy, b: Bbr, sample: AckSample, bw:
     startUp(tcb, busy, b, bw);
   } else if (timeToGoDown(tcb, busy, b, bw)) {
     mark(b, BF_TOO_HIGH, false);
-    startDown(busy, b);
+    startDown(tcb, busy, b);
   }
 }
 
@@ -239,7 +251,7 @@ export function inflightTooHigh(
   }
   if (b.state != BbrState.Up) return;
   b.undoState = <u8>BbrState.Up;
-  startDown(busy, b);
+  startDown(tcb, busy, b);
 }
 
 // ---- ProbeRTT
@@ -248,7 +260,7 @@ export function probeRttCwnd(tcb: Tcb, b: Bbr): u32 {
   return max(bdp(tcb, b, bbrBw(b), PROBE_RTT_GAIN), minPipe(tcb));
 }
 
-/** CheckProbeRTT; `limited`: where the caller marks samples application-limited. */
+/** CheckProbeRTT. */
 export function checkProbeRtt(tcb: Tcb, busy: Busy, b: Bbr): void {
   if (b.state != BbrState.ProbeRtt && has(b, BF_RTT_EXPIRED) && !has(b, BF_IDLE_RESTART)) {
     saveCwnd(tcb, b);
@@ -274,11 +286,13 @@ export function checkProbeRttDone(tcb: Tcb, busy: Busy, b: Bbr): void {
   b.probeMinAtMs = system().nowMs;
   tcb.cwnd = max(tcb.cwnd, b.priorCwnd);
   resetShortTerm(b);
+  // What is in flight now was sent at half the rate: the next loss round begins behind it.
+  b.lossRoundDelivered = busy.delivered + pipe(tcb, busy);
   if (!has(b, BF_FULL_REACHED)) {
     enterStartup(b);
     return;
   }
-  startDown(busy, b);
+  startDown(tcb, busy, b);
   b.state = <u8>BbrState.Cruise;
 }
 

@@ -4,6 +4,7 @@
  * order of an ACK, and the three controls pacing rate, burst and cwnd. The model is bbr-model.ts,
  * the states bbr-probe.ts. Called through controller.ts only.
  */
+import { seqGt } from "../../core/seq";
 import { system } from "../../memory";
 import { AF_LOSS_HIGH, AF_RATE, AckSample, RTT_NONE } from "../ack-sample";
 import { Busy, CaState } from "../busy";
@@ -11,7 +12,7 @@ import { Tcb } from "../records";
 import { pipe } from "../segments";
 import {
   BBR_INFINITE, BF_FULL_REACHED, BF_IDLE_RESTART, BF_LOSS_IN_ROUND, BF_LOSS_ROUND_START,
-  BF_PROBE_SAMPLE, BF_REPAIRING, Bbr, BbrState, GAIN_ONE, adaptLowerBounds, advanceLatest, bbrBw,
+  BF_PROBE_SAMPLE, BF_REPAIRING, Bbr, BbrState, GAIN_ONE, PACING_MARGIN, adaptLowerBounds, advanceLatest, bbrBw,
   bbrOf, bdp, extraAcked, has, inflightWithHeadroom, mark, minPipe, quantized,
   resetShortTerm, sampleBw, updateAggregation, updateMinRtt, updateRates,
 } from "./bbr-model";
@@ -22,9 +23,6 @@ import {
 } from "./bbr-probe";
 import { SSTHRESH_INFINITE, initialWindow } from "./controller";
 import { paceAt } from "./pacing-rate";
-
-/** Paced a little below the rate, so that no queue stands: per cent. */
-const PACING_MARGIN: u64 = 1;
 
 /** OnInit, at the first send or ACK with a fresh Busy record. */
 function bbrBegin(tcb: Tcb, busy: Busy): void {
@@ -74,7 +72,8 @@ function model(tcb: Tcb, busy: Busy, b: Bbr, sample: AckSample): void {
   const bw = sampleBw(sample);
   updateRates(busy, b, sample, bw);
   if (has(b, BF_LOSS_ROUND_START)) {
-    if (has(b, BF_LOSS_IN_ROUND) && !isProbing(b)) adaptLowerBounds(tcb, b);
+    const gain: u32 = b.state == BbrState.Down ? pacingGain(b.state) : GAIN_ONE;
+    if (has(b, BF_LOSS_IN_ROUND) && !isProbing(b)) adaptLowerBounds(tcb, b, gain);
     mark(b, BF_LOSS_IN_ROUND, false);
   }
   updateAggregation(tcb, b, sample.deliveredBytes);
@@ -105,9 +104,10 @@ function repaired(tcb: Tcb, busy: Busy, b: Bbr): void {
   mark(b, BF_REPAIRING, now);
 }
 
-/** NoteLoss: a round that knows of losses begins with the first of them. */
+/** NoteLoss: a round that knows of losses begins with the first of them, if not put off longer. */
 function noteLoss(busy: Busy, b: Bbr): void {
-  if (!has(b, BF_LOSS_IN_ROUND)) b.lossRoundDelivered = busy.delivered;
+  const later = seqGt(busy.delivered, b.lossRoundDelivered);
+  if (!has(b, BF_LOSS_IN_ROUND) && later) b.lossRoundDelivered = busy.delivered;
   mark(b, BF_LOSS_IN_ROUND, true);
 }
 
