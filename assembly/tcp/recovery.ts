@@ -24,7 +24,8 @@ import {
   Segment, stateOf,
 } from "./busy";
 import {
-  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnTimeout, currentSsthresh,
+  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnSample, congestionOnTimeout,
+  congestionSetsCwnd, currentSsthresh,
 } from "./congestion/controller";
 import { rateOnAck } from "./delivery-rate";
 import { ecnOweCwr } from "./ecn";
@@ -91,8 +92,11 @@ export function recoveryOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const dubious = sample.flags & (AF_NEW_SACK | AF_DUPLICATE | AF_ECE | AF_DSACK);
   if (busy.caState != CaState.Open || dubious != 0) react(tcb, busy, sample);
   rateOnAck(tcb, busy, sample);
-  if (reducing(busy)) prrOnAck(tcb, busy, sample);
-  else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) {
+    if (reducing(busy)) prrOnAck(tcb, busy, sample);
+    else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  }
+  congestionOnSample(tcb, busy, sample);
   invariant(tcb.cwnd != 0, Fault.Congestion);
 }
 

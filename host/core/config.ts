@@ -6,7 +6,7 @@
  * KiB).
  */
 
-import { CONFIG_WORDS, Config } from '../../assembly/abi.js';
+import { CONFIG_WORDS, Config, Congestion } from '../../assembly/abi.js';
 
 type Seeds = 'seed0' | 'seed1' | 'seed2' | 'seed3';
 /** The words of CONFIG that a user may set, by name. */
@@ -79,8 +79,9 @@ const SYSCTLS = {
   tcp_pacing_ss_ratio: 200, // per cent of cwnd per RTT
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
-  // Linux starts with cubic; reno (0) is the controller that the engine has today.
-  tcp_congestion_control: 0,
+  tcp_pacing: 0,
+  tcp_cubic_hystart: 1, // as Linux: leaves slow start at 1 to 1.5 BDP, HyStart++ a round later
+  tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;
 
 /** What depends on the sizes, in Linux's proportions. */

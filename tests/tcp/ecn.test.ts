@@ -307,7 +307,7 @@ both('established · time-out · CWR with the first new data after it', (b) => {
   sock.writeAll(1000);
   peer.expect({ flags: 'P.', len: 1000, tos: ECT0 });
   peer.sends({ flags: '.' });
-});
+}, { config: { tcp_early_retrans: 0 } });
 
 both('CWR owed · the connection goes quiet · told with the next data', (b) => {
   const { sock, peer } = flight(b);
