@@ -65,7 +65,7 @@ export class LinkRing {
   }
 
   /**
-   * Copies a frame in. @param vnet its virtio_net_hdr, where the link has one
+   * Copies a frame in, or as much of it as `frame` has. @param vnet its virtio_net_hdr, where the link has one
    * @returns false when no entry is free; the caller counts it (rxMissed) or waits
    */
   receive(frame: Uint8Array, length: number, vnet?: Uint8Array): boolean {
@@ -73,7 +73,7 @@ export class LinkRing {
     const address = this.rxAddress();
     const capacity = this.rxCapacity();
     const taken = Math.min(length, capacity);
-    this.bytes.set(taken === frame.length ? frame : frame.subarray(0, taken), address);
+    this.bytes.set(taken >= frame.length ? frame : frame.subarray(0, taken), address);
     if (vnet !== undefined) this.bytes.set(vnet, address - VNET_HDR_BYTES);
     this.rxPublish(taken, taken < length);
     return true;
@@ -104,6 +104,14 @@ export class LinkRing {
   /** Bytes of the frame, without virtio_net_hdr. */
   txLength(ahead = 0): number {
     return this.words[this.#txEntry(ahead) + TX_TOTAL / 4] as number;
+  }
+
+  /** Copies the headers of the oldest frame, as many of them as there is room for. */
+  txCopyHeader(into: Uint8Array): void {
+    const { words, bytes } = this;
+    const pair = this.#txEntry(0) + TX_PIECES / 4;
+    const from = words[pair] as number;
+    into.set(bytes.subarray(from, from + Math.min(words[pair + 1] as number, into.length)));
   }
 
   /** Gathers the pieces of a frame. @returns its length */

@@ -19,11 +19,13 @@ export class Frame {
   }
 }
 
-/** Sizes: a wire packet of the usual MTU, and the largest IP packet. */
+/** Sizes: headers alone, a wire packet of the usual MTU, and the largest IP packet. */
+const HOLLOW = 128;
 const SMALL = 2048;
 const LARGE = 65_600;
 
 export class FramePool {
+  readonly #hollow: Frame[] = [];
   readonly #small: Frame[] = [];
   readonly #large: Frame[] = [];
   /** Frames outside the pool. */
@@ -40,16 +42,26 @@ export class FramePool {
     return frame;
   }
 
+  /** A frame of `length` bytes that has room for its headers only. */
+  takeHollow(length: number): Frame {
+    this.live++;
+    const frame = this.#hollow.pop() ?? new Frame(HOLLOW);
+    frame.length = length;
+    return frame;
+  }
+
   copy(frame: Frame): Frame {
-    const twin = this.take(frame.length);
-    twin.bytes.set(frame.bytes.subarray(0, frame.length));
+    const hollow = frame.bytes.length === HOLLOW;
+    const twin = hollow ? this.takeHollow(frame.length) : this.take(frame.length);
+    twin.bytes.set(frame.bytes.subarray(0, Math.min(frame.length, twin.bytes.length)));
     twin.vnet.set(frame.vnet);
     return twin;
   }
 
   give(frame: Frame): void {
     this.live--;
-    (frame.bytes.length === SMALL ? this.#small : this.#large).push(frame);
+    const size = frame.bytes.length;
+    (size === SMALL ? this.#small : size === HOLLOW ? this.#hollow : this.#large).push(frame);
   }
 }
 

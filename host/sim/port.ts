@@ -17,6 +17,8 @@ export interface PortOptions {
   flags: number;
   /** Keep descriptors for this long before the frames are read and returned; 0: not at all. */
   txHoldUs: number;
+  /** Frames are carried without their payload. */
+  hollow?: boolean;
 }
 
 /** Wakes a port whose descriptors were held. */
@@ -43,6 +45,7 @@ export class Port implements Sink {
   #peer: Port | undefined;
   #latencyUs = 0;
   readonly #vnet: boolean;
+  readonly #hollow: boolean;
   readonly #release: Release | undefined;
   readonly #holdUs: number;
 
@@ -53,6 +56,7 @@ export class Port implements Sink {
     this.mtu = options.mtu;
     this.#vnet = (options.flags & LINK_VNET_HDR) !== 0;
     this.#holdUs = options.txHoldUs;
+    this.#hollow = options.hollow === true;
     this.#release = options.txHoldUs > 0 ? new Release(this) : undefined;
     host.ports.push(this);
   }
@@ -84,8 +88,10 @@ export class Port implements Sink {
   #drainPath(nowUs: number): void {
     const { ring } = this;
     while (ring.txReady() > 0) {
-      const frame = this.pool.take(ring.txLength());
-      ring.txCopy(frame.bytes, 0);
+      const length = ring.txLength();
+      const frame = this.#hollow ? this.pool.takeHollow(length) : this.pool.take(length);
+      if (this.#hollow) ring.txCopyHeader(frame.bytes);
+      else ring.txCopy(frame.bytes, 0);
       if (this.#vnet) ring.txVnet(frame.vnet, 0);
       ring.txReturn(1);
       this.framesOut++;

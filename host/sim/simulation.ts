@@ -42,6 +42,12 @@ export interface LinkOptions {
   backward?: readonly ElementFactory[];
   /** Super-segments and unfinished checksums cross as they are; only without elements. */
   offload?: boolean;
+  /**
+   * Frames cross without their payload, and their checksums are taken for right: the receiver gets
+   * bytes without meaning, for half of the time. For measuring, with elements that look at headers
+   * only (not corrupt, mtu and stripOptions).
+   */
+  hollow?: boolean;
   /** CIDRs of the first and the second end; 10.N.0.1/24, fd00:N::1/64 and …2 by default. */
   addresses?: readonly [readonly string[], readonly string[]];
   /** Latency of a link without elements, µs; 1 by default. */
@@ -138,8 +144,10 @@ export class Simulation {
 
   #end(node: SimHost | Router, options: LinkOptions, txHoldUs: number): Port | RouterInterface {
     if (node instanceof Router) return node.interface();
-    const flags = LINK_UP | (options.offload === true ? OFFLOAD : 0);
-    return new Port(node, this.pool, { mtu: options.mtu ?? 1500, flags, txHoldUs });
+    const { hollow = false, mtu = 1500 } = options;
+    const flags = LINK_UP | (options.offload === true ? OFFLOAD : 0) |
+      (hollow ? LINK_VNET_HDR | LINK_CSUM : 0);
+    return new Port(node, this.pool, { mtu, flags, txHoldUs, hollow });
   }
 
   #address(

@@ -172,6 +172,14 @@ export interface BuildOptions {
   queueBdp?: number | undefined;
 }
 
+/** Does anything look at payload: a script's applications, or an element that reads it? */
+function looksInside(setup: Setup): boolean {
+  if (setup.script !== undefined) return true;
+  const directions = setup.links.flatMap(({ forward, backward }) => [forward, backward]);
+  return directions.some((spec) => spec !== undefined && (spec.corrupt !== undefined ||
+    spec.stripOptions !== undefined || spec.narrowMtu !== undefined));
+}
+
 /** @throws RangeError for values that elements refuse; EngineSetupError for sysctls */
 export function build(setup: Setup, options: BuildOptions): Network {
   const { module, seed, cc } = options;
@@ -183,6 +191,7 @@ export function build(setup: Setup, options: BuildOptions): Network {
   const slowest = slowestLink(setup);
   const packetUs = slowest === undefined ? 0
     : Math.round(((slowest.mtu ?? USUAL_MTU) * 8) / (slowest.rateMbps ?? 1));
+  const hollow = !looksInside(setup);
   const senders = new Set((setup.flows ?? []).map(({ from }) => from));
   const wires = setup.links.map((spec): Wire => {
     const [first, second] = spec.between;
@@ -191,6 +200,7 @@ export function build(setup: Setup, options: BuildOptions): Network {
     const link = simulation.link(
       nodes.get(first) as SimHost, nodes.get(second) as SimHost, {
         mtu: spec.mtu ?? USUAL_MTU,
+        hollow,
         forward: direction(spec, spec.forward ?? {}, queue, jitterOf(first)),
         backward: direction(spec, spec.backward ?? {}, queue, jitterOf(second)),
       });
