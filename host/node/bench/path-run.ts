@@ -1,0 +1,47 @@
+/**
+ * What one measurement of a path is told and what it answers; goes from paths.ts to path-end.ts and
+ * back as JSON.
+ */
+
+import type { Punctuality } from '../link/impaired.js';
+import type { Who } from './ends.js';
+import type { Direction } from './iperf3-run.js';
+
+export interface PathRun {
+  /** Who is at the far end: our stack, or a second kernel namespace. */
+  who: Who;
+  /** in: the near end, always the kernel, sends; out: the far end sends. */
+  direction: Direction;
+  /** Words of --impair. */
+  impair: string;
+  /** Of both ends, by Linux's name. */
+  congestion: string;
+  /** tcp_rmem and tcp_wmem of both ends, as Linux writes them. */
+  rmem: string;
+  wmem: string;
+  seconds: number;
+}
+
+/** As read back from an end: not every kernel lets every namespace choose. */
+export interface EndSettings {
+  congestion: string;
+  rmem: string;
+  wmem: string;
+}
+
+export interface PathFigures {
+  /** Payload at the receiver, from the beginning to the end of the run. */
+  goodputBps: number;
+  retransmits: number;
+  /** Controllers that the ends say they used; undefined where an end does not tell. */
+  sender: string | undefined;
+  receiver: string | undefined;
+  near: EndSettings;
+  far: EndSettings;
+  /** Of one CPU: the emulator (with our stack in it, when that is the far end), and each iperf3. */
+  linkCpu: number;
+  clientCpu: number;
+  serverCpu: number;
+  /** How well the emulator kept its times. */
+  punctuality: Punctuality;
+}
