@@ -8,7 +8,6 @@
 
 import { openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Congestion } from '../../../assembly/abi.js';
 import { loadNative, type Native } from '../addon/index.js';
 import { makeBoard } from '../board/board.js';
 import { parseImpair } from '../board/impair.js';
@@ -42,10 +41,7 @@ const sysctlFile = (name: string): string => `/proc/sys/net/ipv4/${name}`;
 
 /** Sets what may be set in the namespace that this thread is in, and reads back what is. */
 function kernelSettings(run: PathRun): EndSettings {
-  const wanted = {
-    tcp_congestion_control: run.congestion, tcp_rmem: run.rmem, tcp_wmem: run.wmem,
-    tcp_no_metrics_save: '1',
-  };
+  const wanted = { tcp_rmem: run.rmem, tcp_wmem: run.wmem, tcp_no_metrics_save: '1' };
   for (const [name, value] of Object.entries(wanted)) {
     try {
       writeFileSync(sysctlFile(name), value);
@@ -55,9 +51,7 @@ function kernelSettings(run: PathRun): EndSettings {
   }
   const read = (name: string): string =>
     readFileSync(sysctlFile(name), 'utf8').trim().replace(/\s+/g, ' ');
-  return {
-    congestion: read('tcp_congestion_control'), rmem: read('tcp_rmem'), wmem: read('tcp_wmem'),
-  };
+  return { rmem: read('tcp_rmem'), wmem: read('tcp_wmem') };
 }
 
 async function untilMoved(pid: number): Promise<string> {
@@ -101,13 +95,15 @@ async function stackFar(run: PathRun): Promise<Far> {
   const { engine } = stack;
   const triple = (name: 'tcp_rmem' | 'tcp_wmem'): string => (['min', 'default', 'max'] as const)
     .map((part) => engine.sysctlGet(`${name}_${part}`)).join(' ');
-  const congestion = Congestion[engine.sysctlGet('tcp_congestion_control')] ?? 'unknown';
   return {
-    settings: { congestion, rmem: triple('tcp_rmem'), wmem: triple('tcp_wmem') },
-    link: link as ImpairedLink,
+    settings: { rmem: triple('tcp_rmem'), wmem: triple('tcp_wmem') }, link: link as ImpairedLink,
   };
 }
 
+/**
+ * Both kernels' ends are told their controller by the socket option: the sysctl refuses, outside
+ * the machine's own namespace, what tcp_allowed_congestion_control does not list.
+ */
 async function measure(run: PathRun, near: EndSettings, far: Far): Promise<PathFigures> {
   const before = process.cpuUsage();
   const began = performance.now();
@@ -120,7 +116,8 @@ async function measure(run: PathRun, near: EndSettings, far: Far): Promise<PathF
   return {
     goodputBps: end.sum_received.bits_per_second,
     retransmits: end.sum_sent.retransmits ?? 0,
-    sender: end.sender_tcp_congestion, receiver: end.receiver_tcp_congestion,
+    sender: end.sender_tcp_congestion ?? 'unknown',
+    receiver: end.receiver_tcp_congestion ?? 'unknown',
     near, far: far.settings,
     linkCpu: (used.user + used.system) / tookUs,
     clientCpu: end.cpu_utilization_percent.host_total / 100,

@@ -24,7 +24,6 @@ export interface PathRun {
 
 /** As read back from an end: not every kernel lets every namespace choose. */
 export interface EndSettings {
-  congestion: string;
   rmem: string;
   wmem: string;
 }
@@ -33,9 +32,9 @@ export interface PathFigures {
   /** Payload at the receiver, from the beginning to the end of the run. */
   goodputBps: number;
   retransmits: number;
-  /** Controllers that the ends say they used; undefined where an end does not tell. */
-  sender: string | undefined;
-  receiver: string | undefined;
+  /** The controller that the connection had at each end. */
+  sender: string;
+  receiver: string;
   near: EndSettings;
   far: EndSettings;
   /** Of one CPU: the emulator (with our stack in it, when that is the far end), and each iperf3. */

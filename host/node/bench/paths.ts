@@ -52,8 +52,10 @@ export interface PathsBench {
   seconds: number;
   jobs: number;
   seed: number;
-  /** What both ends were told, and what they say they did. */
-  congestion: { asked: string; ackorn: EndSettings; kernel: EndSettings };
+  /** Of every sender; every run is asked what it really had. */
+  congestion: string;
+  /** Of our end and of the kernels'. */
+  settings: Record<Who, EndSettings>;
   rows: PathsCell[];
   /** The lowest median ratio, and the geometric mean of all cells' median ratios. */
   worst: { cell: string; ratio: number };
@@ -118,12 +120,15 @@ class Measuring {
   }
 
   /** iperf3's own words may get lost for longer than it waits: then the run is made again. */
-  async #measured(run: PathRun): Promise<PathFigures> {
+  async #measured(run: PathRun, cell: Cell): Promise<PathFigures> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await once(run, this.realTime);
       } catch (error) {
-        if (attempt === TRIES || !(error instanceof CommandError)) throw error;
+        if (!(error instanceof CommandError)) throw error;
+        if (attempt === TRIES) {
+          throw new CommandError(`${formatCell(cell)}, ${run.who}: ${error.message}`);
+        }
         this.again++;
       }
     }
@@ -141,7 +146,7 @@ class Measuring {
         const figures = await this.#measured({
           who, direction: cell.direction, impair: `${link.impair},seed=${seed + at}`, congestion,
           rmem: RMEM, wmem: WMEM, seconds,
-        });
+        }, cell);
         requireController(who, congestion, figures, cell);
         values[who].push(figures.goodputBps / 1e6);
         details[who].push(figures);
@@ -155,14 +160,12 @@ class Measuring {
 
 /** A comparison of two controllers would be another one. @throws CommandError */
 function requireController(
-  who: Who, congestion: string, { near, far, sender }: PathFigures, cell: Cell,
+  who: Who, congestion: string, { sender }: PathFigures, cell: Cell,
 ): void {
-  const used = [near.congestion, far.congestion, ...(sender === undefined ? [] : [sender])];
-  const other = used.find((name) => name !== congestion);
-  if (other === undefined) return;
-  const where = who === 'ackorn' ? 'of our stack and the kernel' : 'of two kernels';
+  if (sender === congestion) return;
+  const name = who === 'ackorn' && cell.direction === 'out' ? 'our stack' : 'the kernel';
   throw new CommandError(
-    `${formatCell(cell)}: one end ${where} uses ${other}, not ${congestion}, as its controller`,
+    `${formatCell(cell)}: ${name} sent with ${sender} as its controller, not with ${congestion}`,
   );
 }
 
@@ -196,10 +199,7 @@ export async function pathsBench(options: PathsOptions): Promise<PathsBench> {
   return {
     date: new Date().toISOString(), machine: described, mtu: 1500, rateBps: RATE_BPS, queueBdp,
     runs, seconds, jobs, seed,
-    congestion: {
-      asked: options.congestion,
-      ...both((who) => (all(who)[0] as PathFigures).far),
-    },
+    congestion: options.congestion, settings: both((who) => (all(who)[0] as PathFigures).far),
     rows,
     worst: { cell: formatCell(worst), ratio: worst.goodput.ratio.median },
     geometricMean: geometricMean(rows.map(({ goodput }) => goodput.ratio.median)),
@@ -216,10 +216,6 @@ export async function pathsBench(options: PathsOptions): Promise<PathsBench> {
 
 const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-function settings(name: string, { congestion, rmem, wmem }: EndSettings): string {
-  return `${name}: ${congestion}, tcp_rmem ${rmem}, tcp_wmem ${wmem}`;
-}
-
 /** The row of a cell, for the table and for the line that says it is done. */
 export function cellRow(cell: PathsCell): Row {
   return { name: formatCell(cell), unit: 'Mbit/s', figures: cell.goodput };
@@ -227,15 +223,17 @@ export function cellRow(cell: PathsCell): Row {
 
 /** The lines for a terminal. */
 export function describePathsBench(bench: PathsBench): string[] {
-  const { rateBps, queueBdp, runs, seconds, jobs, seed, congestion, linkCpu, lateShare } = bench;
+  const { rateBps, queueBdp, runs, seconds, jobs, seed, linkCpu, lateShare } = bench;
+  const { ackorn, kernel } = bench.settings;
   return [
     describeMachine(bench.date, bench.machine),
     `one connection over ${rateBps / 1e6} Mbit/s, queue ${queueBdp} BDP, MTU ${bench.mtu}; `
       + `${runs} runs of ${seconds} s in turns, seeds from ${seed}, ${jobs} cells at a time`
       + (bench.realTime ? '' : ', not in the real-time class (root only)'),
-    'in: the kernel sends; out: the far end sends, Ackorn or another kernel',
-    settings("Ackorn's end", congestion.ackorn),
-    settings("each kernel's end", congestion.kernel),
+    `${bench.congestion} at every sender; in: the kernel sends; out: the far end sends, Ackorn or `
+      + 'another kernel',
+    `Ackorn: tcp_rmem ${ackorn.rmem}, tcp_wmem ${ackorn.wmem}; `
+      + `kernels: tcp_rmem ${kernel.rmem}, tcp_wmem ${kernel.wmem}`,
     'goodput at the receiver, medians (lowest-highest); the ratio is the median of each run\'s',
     '',
     ...table(bench.rows.map(cellRow)),

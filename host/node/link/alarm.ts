@@ -8,7 +8,10 @@ import { loadNative } from '../addon/index.js';
 import type { Native } from '../addon/native.js';
 
 export interface Alarm {
-  /** Rings once, `us` microseconds from now at the earliest; replaces what was set before. */
+  /**
+   * Rings once, `us` microseconds from now; replaces what was set before. A coarse one may ring up
+   * to a millisecond early (Node rounds): its owner looks at the clock and sets it again.
+   */
   set(us: number): void;
   /** It rings no more. */
   close(): void;
@@ -21,7 +24,7 @@ export interface AlarmClock {
   alarm(onDue: () => void): Alarm;
 }
 
-/** setTimer's and setTimeout's limit; one that rings early is set again by its owner, µs. */
+/** setTimer's and setTimeout's limit; as one that rings early, µs. */
 const LONGEST_US = 0x7fffffff;
 
 /** A timerfd. It stays readable until it is set again, hence the stop after the call. */
@@ -76,12 +79,13 @@ class CoarseAlarm implements Alarm {
   }
 }
 
+/** The best that can be had: without a native layer, or without a descriptor, a coarse one. */
+export function makeAlarm(native: Native | undefined, onDue: () => void): Alarm {
+  const fd = native?.openTimer() ?? -1;
+  return native === undefined || fd < 0 ? new CoarseAlarm(onDue) : new FineAlarm(native, fd, onDue);
+}
+
 export const systemAlarmClock: AlarmClock = {
   nowUs: () => Math.floor(performance.now() * 1000),
-  alarm(onDue): Alarm {
-    const native = loadNative();
-    const fd = native?.openTimer() ?? -1;
-    return native === undefined || fd < 0 ? new CoarseAlarm(onDue)
-      : new FineAlarm(native, fd, onDue);
-  },
+  alarm: (onDue) => makeAlarm(loadNative(), onDue),
 };
