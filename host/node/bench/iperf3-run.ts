@@ -41,11 +41,18 @@ export interface Report {
 /** More than this beyond its time, and the run is stuck, ms. */
 const GRACE_MS = 10_000;
 
-/** Runs the client to its end. @throws CommandError */
+/**
+ * Runs the client to its end.
+ * @param seconds what its run takes; it is killed when it takes `graceMs` more
+ * @param prefix what it is started by, such as chrt and its options
+ * @throws CommandError
+ */
 export async function report(
-  args: readonly string[], seconds: number, graceMs = GRACE_MS,
+  args: readonly string[], seconds: number,
+  { graceMs = GRACE_MS, prefix = [] }: { graceMs?: number; prefix?: readonly string[] } = {},
 ): Promise<Report> {
-  const child = tethered('iperf3', args, ['ignore', 'pipe', 'ignore']);
+  const [program = '', ...rest] = [...prefix, 'iperf3', ...args];
+  const child = tethered(program, rest, ['ignore', 'pipe', 'ignore']);
   const limit = setTimeout(() => child.kill('SIGKILL'), seconds * 1000 + graceMs);
   const [said, [, signal]] = await Promise.all([
     text(child.stdout!), once(child, 'close') as Promise<[number | null, string | null]>,

@@ -19,7 +19,7 @@ import { Bridge } from './bridge.js';
 import { result, runEntry } from './end-entry.js';
 import { report } from './iperf3-run.js';
 import { untilListening } from './listening.js';
-import type { EndSettings, PathFigures, PathRun } from './path-run.js';
+import { IPERF3_CLASS, type EndSettings, type PathFigures, type PathRun } from './path-run.js';
 import { IPERF3_PORT } from './ports.js';
 import { tethered } from './tether.js';
 
@@ -30,7 +30,7 @@ const GRACE_MS = 20_000;
 const NAMESPACE_STEP_MS = 5;
 const NAMESPACE_STEPS = 1000;
 /** Waits with its namespace until we have furnished it. */
-const FAR_SERVER = `read go && exec iperf3 -s -p ${IPERF3_PORT}`;
+const FAR_SERVER = `read go && exec "$@" iperf3 -s -p ${IPERF3_PORT}`;
 
 interface Far {
   settings: EndSettings;
@@ -54,6 +54,9 @@ function kernelSettings(run: PathRun): EndSettings {
   return { rmem: read('tcp_rmem'), wmem: read('tcp_wmem') };
 }
 
+/** What iperf3 is started by. */
+const classOf = (run: PathRun): readonly string[] => (run.realTime ? IPERF3_CLASS : []);
+
 async function untilMoved(pid: number): Promise<string> {
   const file = `/proc/${pid}/ns/net`;
   const own = readlinkSync('/proc/self/ns/net');
@@ -66,8 +69,8 @@ async function untilMoved(pid: number): Promise<string> {
 
 /** The kernel behind the emulator, in a namespace that iperf3's server holds. */
 async function kernelFar(run: PathRun, native: Native, near: ImpairedLink): Promise<Far> {
-  const child = tethered('unshare', ['--net', '--', 'sh', '-c', FAR_SERVER],
-    ['pipe', 'ignore', 'ignore']);
+  const args = ['--net', '--', 'sh', '-c', FAR_SERVER, 'sh', ...classOf(run)];
+  const child = tethered('unshare', args, ['pipe', 'ignore', 'ignore']);
   const pid = child.pid ?? 0;
   child.once('exit', () => process.exit(1));
   const namespace = await untilMoved(pid);
@@ -110,7 +113,7 @@ async function measure(run: PathRun, near: EndSettings, far: Far): Promise<PathF
   const { end } = await report([
     '-c', FAR, '-p', String(IPERF3_PORT), '-t', String(run.seconds), '-J', '-C', run.congestion,
     ...(run.direction === 'out' ? ['-R'] : []),
-  ], run.seconds, GRACE_MS);
+  ], run.seconds, { graceMs: GRACE_MS, prefix: classOf(run) });
   const used = process.cpuUsage(before);
   const tookUs = (performance.now() - began) * 1000;
   return {

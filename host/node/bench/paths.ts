@@ -11,7 +11,9 @@ import { formatCell, linkOf, type Cell, type LinkShape } from './cells.js';
 import type { Who } from './ends.js';
 import { compare, table, type Comparison, type Pairs, type Row } from './figures.js';
 import { describeMachine, machine, type Machine } from './machine.js';
-import type { EndSettings, PathFigures, PathRun } from './path-run.js';
+import {
+  EMULATOR_CLASS, EMULATOR_FLAGS, type EndSettings, type PathFigures, type PathRun,
+} from './path-run.js';
 import { End } from './tether.js';
 
 export interface PathsOptions {
@@ -84,22 +86,15 @@ const TRIES = 3;
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/**
- * The emulator shall keep its times on a busy machine too: with eight other processes on two CPUs
- * every tenth packet was more than 0.5 ms late, nice or not, and in the real-time class hardly one.
- * What it starts inherits the class: both variants have the same. Only root may.
- */
-const REAL_TIME = ['chrt', '--fifo', '1'];
-
 function realTimeWorks(): boolean {
-  const [program = '', ...args] = REAL_TIME;
+  const [program = '', ...args] = EMULATOR_CLASS;
   return spawnSync(program, [...args, 'true'], { stdio: 'ignore' }).status === 0;
 }
 
 /** One measurement in a process of its own. @throws CommandError */
-async function once(run: PathRun, realTime: boolean): Promise<PathFigures> {
-  const prefix = ['unshare', '--net', '--', ...(realTime ? REAL_TIME : [])];
-  const end = End.start('path-end.js', [JSON.stringify(run)], prefix);
+async function once(run: PathRun): Promise<PathFigures> {
+  const prefix = ['unshare', '--net', '--', ...(run.realTime ? EMULATOR_CLASS : [])];
+  const end = End.start('path-end.js', [JSON.stringify(run)], prefix, EMULATOR_FLAGS);
   try {
     return await end.result(run.seconds * 1000 + AROUND_MS) as PathFigures;
   } finally {
@@ -123,7 +118,7 @@ class Measuring {
   async #measured(run: PathRun, cell: Cell): Promise<PathFigures> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await once(run, this.realTime);
+        return await once(run);
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;
         if (attempt === TRIES) {
@@ -145,7 +140,7 @@ class Measuring {
         onStep(`${formatCell(cell)}, run ${at + 1} of ${runs}: ${who}`);
         const figures = await this.#measured({
           who, direction: cell.direction, impair: `${link.impair},seed=${seed + at}`, congestion,
-          rmem: RMEM, wmem: WMEM, seconds,
+          rmem: RMEM, wmem: WMEM, seconds, realTime: this.realTime,
         }, cell);
         requireController(who, congestion, figures, cell);
         values[who].push(figures.goodputBps / 1e6);

@@ -51,10 +51,16 @@ export type EndMessage = { ready: true } | { result: unknown } | { failed: strin
 export class End {
   private constructor(readonly child: ChildProcess) {}
 
-  /** @param prefix what it is started by, such as unshare and its options */
-  static start(entry: string, args: readonly string[], prefix: readonly string[] = []): End {
+  /**
+   * @param prefix what it is started by, such as unshare and its options
+   * @param flags of Node
+   */
+  static start(
+    entry: string, args: readonly string[], prefix: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): End {
     const file = fileURLToPath(new URL(entry, import.meta.url));
-    const words = [...prefix, process.execPath, ...process.execArgv, file, ...args];
+    const words = [...prefix, process.execPath, ...process.execArgv, ...flags, file, ...args];
     const [program = '', ...rest] = words;
     return new End(tethered(program, rest, ['ignore', 'ignore', 'inherit', 'ipc']));
   }
