@@ -71,7 +71,7 @@ test('bench tun · figures of both sides as JSON, and no process stays', async (
   assert.deepEqual(await untilGone(mark), []);
 });
 
-test('bench paths · --quick --json · both variants lose the same share, and no process stays',
+test('bench paths · --quick --json · every cell has figures of both, and no process stays',
   async (t) => {
     if (!possible(t)) return;
     const { status, stdout, stderr } = spawnSync(

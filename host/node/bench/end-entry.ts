@@ -1,6 +1,7 @@
 /**
- * What the entries (far-end.ts, stack-end.ts, path-end.ts) do alike: tell the parent when they are ready or why
- * not, and end when it is gone. The IPC channel is the second tether beside tether.ts's signal.
+ * What the entries (far-end.ts, stack-end.ts, path-end.ts) do alike: tell the parent when they are
+ * ready or why not, or their figures, and end when it is gone. The IPC channel is the second tether
+ * beside tether.ts's signal.
  */
 
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 /**
- * One run of the real iperf3's client, one stream, against an end. Called by tun.ts and path-end.ts.
+ * One run of the real iperf3's client, one stream, against an end. Called by tun.ts, path-end.ts.
  */
 
 import { once } from 'node:events';
