@@ -468,7 +468,8 @@ export enum Trace {
   Drop, // a Counter, b bytes
   CongestionState, // a old, b new, c cwnd
   EchoReply, // index id, a sequence, b ttl, c bytes
-  EchoError, // index id, a sequence, b icmp type, c icmp code
+  EchoError, // index id, a sequence, b icmp type, c icmp code; the record before: EchoErrorFrom
+  EchoErrorFrom, // who sent the error: index, a, b, c are the four words of the address
 }
 export enum TraceRetransmit {
   Fast,
