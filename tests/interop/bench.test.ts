@@ -92,12 +92,12 @@ test('bench paths · --quick --json · every cell has figures of both, and no pr
     const ratios = bench.rows.map(({ goodput, values, details }) => {
       for (const who of ['ackorn', 'kernel'] as const) {
         assert.equal(details[who].length, 1);
-        const [{ goodputBps, punctuality, sender } = assert.fail()] = details[who];
+        const [{ goodputBps, punctuality, sender, dropped } = assert.fail()] = details[who];
         assert.deepEqual(values[who], [goodputBps / 1e6]);
         // Payload of 1448 in 1500 bytes is what the link has room for.
         assert.ok(goodputBps > 0 && goodputBps <= 100e6 * (1448 / 1500) * 1.01, `${goodputBps}`);
         assert.ok(punctuality.packets > 100);
-        assert.equal(sender, 'cubic');
+        assert.deepEqual([sender, dropped], ['cubic', 0]);
       }
       return goodput.ratio.median;
     });

@@ -35,6 +35,7 @@ const FAR_SERVER = `read go && exec "$@" iperf3 -s -p ${IPERF3_PORT}`;
 interface Far {
   settings: EndSettings;
   link: ImpairedLink;
+  bridge?: Bridge;
 }
 
 const sysctlFile = (name: string): string => `/proc/sys/net/ipv4/${name}`;
@@ -79,10 +80,10 @@ async function kernelFar(run: PathRun, native: Native, near: ImpairedLink): Prom
   const settings = kernelSettings(run);
   const far = TunLink.open({ name: 'far0', offload: false, addresses: [`${FAR}/24`] });
   native.joinNetworkNamespace(`/proc/self/fd/${home}`);
-  new Bridge(near, far);
+  const bridge = new Bridge(near, far);
   child.stdin?.write('go\n');
   await untilListening(IPERF3_PORT, String(pid));
-  return { settings, link: near };
+  return { settings, link: near, bridge };
 }
 
 /** Our stack behind the emulator, as `up --impair` brings it up. */
@@ -125,7 +126,7 @@ async function measure(run: PathRun, near: EndSettings, far: Far): Promise<PathF
     linkCpu: (used.user + used.system) / tookUs,
     clientCpu: end.cpu_utilization_percent.host_total / 100,
     serverCpu: run.who === 'kernel' ? end.cpu_utilization_percent.remote_total / 100 : 0,
-    punctuality: far.link.punctuality,
+    punctuality: far.link.punctuality, dropped: far.bridge?.dropped ?? 0,
   };
 }
 

@@ -59,4 +59,6 @@ export interface PathFigures {
   serverCpu: number;
   /** How well the emulator kept its times. */
   punctuality: Punctuality;
+  /** Frames that the device behind the emulator had no room for: a loss that nobody asked for. */
+  dropped: number;
 }

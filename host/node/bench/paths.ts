@@ -220,6 +220,9 @@ export function cellRow(cell: PathsCell): Row {
 export function describePathsBench(bench: PathsBench): string[] {
   const { rateBps, queueBdp, runs, seconds, jobs, seed, linkCpu, lateShare } = bench;
   const { ackorn, kernel } = bench.settings;
+  const dropped = bench.rows.reduce((sum, { details }) => {
+    return sum + [...details.ackorn, ...details.kernel].reduce((all, run) => all + run.dropped, 0);
+  }, 0);
   return [
     describeMachine(bench.date, bench.machine),
     `one connection over ${rateBps / 1e6} Mbit/s, queue ${queueBdp} BDP, MTU ${bench.mtu}; `
@@ -240,5 +243,6 @@ export function describePathsBench(bench: PathsBench): string[] {
       + `(at most ${linkCpu.ackorn.max.toFixed(2)}); more than 0.5 ms late at worst `
       + `${percent(lateShare.kernel)} and ${percent(lateShare.ackorn)} of a run's packets`,
     ...(bench.again === 0 ? [] : [`made again: ${bench.again}`]),
+    ...(dropped === 0 ? [] : [`frames that found no room in a device: ${dropped}`]),
   ];
 }
