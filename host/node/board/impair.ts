@@ -1,6 +1,7 @@
 /**
  * The words of `--impair`: loss=1%,delay=20ms,jitter=2ms,reorder=1%,dup=1%,corrupt=0.5%,
- * rate=10mbit,queue=64000,seed=7. Parsing only; link/impaired.ts does it. Called by board.ts.
+ * mark=1%,rate=10mbit,queue=64000,seed=7. Parsing only; link/impaired.ts does it. Called by
+ * board.ts.
  */
 
 import { UsageError } from '../cli/errors.js';
@@ -13,6 +14,8 @@ export interface ImpairSpec {
   reorder?: number;
   duplicate?: number;
   corrupt?: number;
+  /** Of ECN-capable packets: CE instead of a loss. */
+  mark?: number;
   /** bit/s */
   rate?: number;
   /** Tail drop before the rate; 1,000 packets when absent. */
@@ -61,7 +64,7 @@ type Field = [name: keyof ImpairSpec, read: (word: string, text: string) => numb
 const WORDS = new Map<string, Field>([
   ['loss', ['loss', share]], ['delay', ['delayUs', micros]], ['jitter', ['jitterUs', micros]],
   ['reorder', ['reorder', share]], ['dup', ['duplicate', share]],
-  ['corrupt', ['corrupt', share]], ['rate', ['rate', bits]],
+  ['corrupt', ['corrupt', share]], ['mark', ['mark', share]], ['rate', ['rate', bits]],
   ['queue', ['queueBytes', bytes]], ['seed', ['seed', seed]],
 ]);
 
