@@ -59,7 +59,7 @@ export const cubicWindow: Scenario = {
       figures: (lab, measured) => ({ worstDeviation: worstDeviation(lab, measured) }),
     },
   ),
-  slice: { seconds: 25, measure: [5, 25] },
+  slice: { seconds: 15, measure: [5, 15] },
   expect: [{ figure: 'worstDeviation', cc: ['cubic'], atMost: 0.05 }],
   golden: [{ figure: 'worstDeviation', better: 'less', tolerance: 0.5, slack: 0.005 }],
 };

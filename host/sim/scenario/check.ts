@@ -82,7 +82,9 @@ const expectation = object({
 
 const scenario = object({
   name: text, title: text, page: text, cc, seeds: positive, controllers: list(cc, 1), setup,
-  slice: object({ seeds: positive, seconds: positive, measure: tuple(seconds, seconds) }),
+  slice: object({
+    seeds: positive, seconds: positive, measure: tuple(seconds, seconds), expect: list(expectation),
+  }),
   cases: list(object({ columns: row, setup }, ['columns', 'setup']), 1),
   shows: list(text, 1),
   expect: list(expectation),

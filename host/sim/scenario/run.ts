@@ -148,7 +148,7 @@ export function casesOf(scenario: Scenario): NonNullable<Scenario['cases']> {
 export function sliceOf(scenario: Scenario): Scenario {
   const { slice } = scenario;
   if (slice === undefined) return scenario;
-  const { seeds = scenario.seeds, seconds, measure } = slice;
+  const { seeds = scenario.seeds, seconds, measure, expect = scenario.expect } = slice;
   const cut = (setup: Setup): Setup => ({
     ...setup, ...(seconds === undefined ? {} : { seconds }),
     ...(measure === undefined ? {} : { measure }),
@@ -156,6 +156,7 @@ export function sliceOf(scenario: Scenario): Scenario {
   return {
     ...scenario,
     ...(seeds === undefined ? {} : { seeds }),
+    ...(expect === undefined ? {} : { expect }),
     ...(scenario.setup === undefined ? {} : { setup: cut(scenario.setup) }),
     ...(scenario.cases === undefined ? {} : {
       cases: scenario.cases.map(({ columns, setup }) => ({ columns, setup: cut(setup) })),

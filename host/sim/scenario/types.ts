@@ -160,7 +160,7 @@ export interface Scenario {
   /** Controllers that it is judged with and that the golden file keeps; cc alone unless said. */
   controllers?: readonly CcName[];
   /** What tests run of a long one: fewer seeds, less time. */
-  slice?: { seeds?: number; seconds?: Seconds; measure?: readonly [Seconds, Seconds] };
+  slice?: Slice;
   /** Either one network, or one for each row of a table. */
   setup?: Setup;
   cases?: readonly Case[];
@@ -169,6 +169,14 @@ export interface Scenario {
   expect?: readonly Expectation[];
   /** Figures that the golden file keeps, with what is worse and how much worse is too much. */
   golden?: readonly GoldenFigure[];
+}
+
+export interface Slice {
+  seeds?: number;
+  seconds?: Seconds;
+  measure?: readonly [Seconds, Seconds];
+  /** Instead of the scenario's, where less time or fewer seeds can show less. */
+  expect?: readonly Expectation[];
 }
 
 export interface GoldenFigure {
