@@ -311,7 +311,7 @@ export function segmentMarkSacked(
   if (flags & SEG_LOST) busy.lostBytes -= length;
   if (flags & SEG_RETRANS) busy.retransBytes -= length;
   rateOnDelivered(busy, sample, segment);
-  rackOnDelivered(busy, sample, segment, segmentEnd(segment));
+  rackOnDelivered(busy, sample, segment, segmentEnd(segment), true);
   if ((flags & SEG_EVER_RETRANS) == 0) {
     if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
     const rtt = system().now32 - segment.txTimeUs;
@@ -411,7 +411,7 @@ function acked(
     if (flags & SEG_RETRANS) busy.retransBytes -= bytes;
     sample.deliveredBytes += bytes;
     rateOnDelivered(busy, sample, segment);
-    rackOnDelivered(busy, sample, segment, segment.seq + bytes);
+    rackOnDelivered(busy, sample, segment, segment.seq + bytes, false);
     if ((flags & SEG_EVER_RETRANS) == 0) {
       if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
       const rtt = system().now32 - segment.txTimeUs;
