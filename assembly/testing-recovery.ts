@@ -246,7 +246,7 @@ export function testValidate(i: u32, limited: bool): void {
 }
 
 export function testIdle(i: u32, ms: u32): void {
-  congestionOnIdleRestart(tcbAt(i), ms);
+  congestionOnIdleRestart(tcbAt(i), busyAt(i), ms);
 }
 
 export function testUndo(i: u32): void {

@@ -38,6 +38,8 @@ export class AckSample {
   priorDelivered: u32;
   priorTimeUs: u32;
   sendElapsedUs: u32;
+  priorLost: u32;
+  txInFlight: u32;
   lastTxUs: u32;
   lastEndSeq: u32;
   /** The answer: bytes over µs; interval 0: no valid sample. */
@@ -47,6 +49,8 @@ export class AckSample {
   visited: u32;
   /** Our clock in ms when the segment left that this ACK echoes, while AF_ECHO (RFC 7323). */
   echoMs: u32;
+  /** Bytes in flight at which losses passed LOSS_THRESH, while AF_LOSS_HIGH (delivery-rate.ts). */
+  lossInFlight: u32;
 }
 export const ACK_SAMPLE_AT: usize = SEGMENT_AT + 128;
 export const RTT_NONE: u32 = 0xffffffff;
@@ -70,6 +74,9 @@ export const AF_RATE: u32 = 512;
 export const AF_RATE_APP_LIMITED: u32 = 1024;
 /** ECN-Echo that counts (RFC 3168); tcp/ack.ts says so. */
 export const AF_ECE: u32 = 2048;
+/** More than LOSS_THRESH of a flight was lost; it was sent in an application-limited stretch. */
+export const AF_LOSS_HIGH: u32 = 1 << 20;
+export const AF_LOSS_APP_LIMITED: u32 = 1 << 21;
 
 /** echoMs is filled. */
 export const AF_ECHO: u32 = 1 << 16;

@@ -76,7 +76,7 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
 function somethingTold(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions): bool {
   if (tcb.sndUna != tcb.sndNxt || busy.caState != CaState.Open) return true;
   if (busy.recoveryFlags & RF_TLP_OUT) return true;
-  return (o.present & OPT_SACK) != 0 || (a.flags & TCP_ECE) != 0;
+  return (o.present & OPT_SACK) != 0;
 }
 
 /** SYN-RECEIVED of a simultaneous open: a good ACK establishes, another gets a RST. */
@@ -174,10 +174,10 @@ function awaited(tcb: Tcb): bool {
   return tcb.busy != 0 && (busyOf(tcb).recoveryFlags & RF_TLP_OUT) != 0;
 }
 
-// @ts-ignore: decorator
-@inline
+/** With nothing in flight the echo is of what was answered for already (Linux). */
 function echoFlag(tcb: Tcb, a: Arrival): u32 {
-  return tcb.flags & TF_ECN_OK && a.flags & TCP_ECE ? AF_ECE : 0;
+  const echo = tcb.flags & TF_ECN_OK && a.flags & TCP_ECE && tcb.sndUna != tcb.sndNxt;
+  return echo ? AF_ECE : 0;
 }
 
 /** RFC 7323 §4.1, µs by a clock of milliseconds. */

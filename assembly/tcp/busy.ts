@@ -137,12 +137,15 @@ export class Busy {
   /** How often reordering was seen, saturating. */
   reordSeen: u8;
   // -- delivery-rate.ts
-  /** Bytes delivered, modulo 2^32. */
+  /** Bytes delivered, and bytes marked lost, modulo 2^32. */
   delivered: u32;
+  lost: u32;
   deliveredAtUs: u32;
   firstTxAtUs: u32;
   /** delivered at which the application-limited stretch ends; 0: not limited. */
   appLimited: u32;
+  /** Segments delivered by ACKs with ECN-Echo (tcp_info). */
+  deliveredCe: u32;
   /** Last sample: bytes over intervalUs. */
   rateDelivered: u32;
   rateIntervalUs: u32;
@@ -157,10 +160,13 @@ export class Busy {
   minRttAt2: u32;
   // -- pacing.ts
   /** Bytes per second; 0: no pacing. */
-  pacingRate: u64;
-  maxPacingRate: u64;
-  /** When the next burst may leave, µs. */
-  pacingAtUs: u32;
+  pacingRate: u32;
+  /** SO_MAX_PACING_RATE, bytes per second; 0: none. */
+  maxPacingRate: u32;
+  /** When the next burst may leave, 2^-10 µs of the engine's clock. */
+  pacingAt: u64;
+  /** Bytes of the present burst that may still leave at once. */
+  pacingBurst: u32;
   /** Most in flight since cwnd was last validated (RFC 7661's pipeACK). */
   cwndUsedBytes: u32;
   /** sndNxt when this stretch of cwndUsedBytes began (congestion/validation.ts). */
@@ -181,10 +187,12 @@ export class Busy {
   cc10: u64;
   cc11: u64;
   cc12: u64;
+  cc13: u64;
+  cc14: u64;
 }
-export const BUSY_BYTES: u32 = 472;
+export const BUSY_BYTES: u32 = 496;
 
-/** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
+/** One for each sent super-segment or part of it between MSS boundaries; 56 bytes. */
 @unmanaged
 export class Segment {
   /** First sequence number; key of the treap. Of a free record, next free one. */
@@ -200,6 +208,9 @@ export class Segment {
   delivered: u32;
   deliveredTimeUs: u32;
   firstTxTimeUs: u32;
+  /** And what was marked lost and in flight then, itself included, bytes. */
+  lost: u32;
+  txInFlight: u32;
   /** Neighbours in the list that its state says: in flight by transmit time, or lost by age. */
   listPrev: u32;
   listNext: u32;
@@ -209,7 +220,7 @@ export class Segment {
   /** Bytes of its first MSS that are acknowledged: boundaries stay where the packets had them. */
   cut: u16;
 }
-export const SEGMENT_BYTES: u32 = 48;
+export const SEGMENT_BYTES: u32 = 56;
 
 /** Segment.flags. */
 export const SEG_SACKED: u8 = 1;

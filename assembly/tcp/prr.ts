@@ -6,6 +6,7 @@
  */
 import { AF_ADVANCED, AckSample } from "./ack-sample";
 import { Busy } from "./busy";
+import { congestionSetsCwnd } from "./congestion/controller";
 import { Tcb } from "./records";
 import { pipe, splitUnit } from "./segments";
 
@@ -52,7 +53,8 @@ export function prrFollow(tcb: Tcb, busy: Busy, sample: AckSample): void {
   tcb.cwnd = inFlight + send;
 }
 
-/** Repaired: cwnd is what the controller wanted it to be. */
+/** Repaired: cwnd is what the controller wanted it to be; one that sets cwnd itself goes on. */
 export function prrEnd(tcb: Tcb): void {
+  if (congestionSetsCwnd(tcb)) return;
   tcb.cwnd = max(tcb.ssthresh, splitUnit(tcb));
 }

@@ -24,9 +24,11 @@ import {
   Segment, stateOf,
 } from "./busy";
 import {
-  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnTimeout, currentSsthresh,
+  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnSample, congestionOnTimeout,
+  congestionSetsCwnd, currentSsthresh,
 } from "./congestion/controller";
 import { rateOnAck } from "./delivery-rate";
+import { ecnOweCwr } from "./ecn";
 import { FrtoState, FrtoVerdict, frtoBegin, frtoOnAck } from "./frto";
 import { prrBegin, prrEnd, prrFollow, prrOnAck } from "./prr";
 import { rackDetectLoss, rackOn, rackOnAck, rackRecovered } from "./rack";
@@ -90,8 +92,11 @@ export function recoveryOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const dubious = sample.flags & (AF_NEW_SACK | AF_DUPLICATE | AF_ECE | AF_DSACK);
   if (busy.caState != CaState.Open || dubious != 0) react(tcb, busy, sample);
   rateOnAck(tcb, busy, sample);
-  if (reducing(busy)) prrOnAck(tcb, busy, sample);
-  else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) {
+    if (reducing(busy)) prrOnAck(tcb, busy, sample);
+    else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  }
+  congestionOnSample(tcb, busy, sample);
   invariant(tcb.cwnd != 0, Fault.Congestion);
 }
 
@@ -333,6 +338,7 @@ function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
   // In CWR cwnd is on its way down already: one reduction for a window of data.
   if (busy.caState != CaState.Cwr) {
     tcb.ssthresh = congestionOnLoss(tcb, busy);
+    ecnOweCwr(tcb);
     prrBegin(tcb, busy, sample);
   }
   setCaState(tcb, busy, CaState.Recovery);
@@ -349,6 +355,7 @@ export function recoveryEnterCwr(tcb: Tcb, busy: Busy, sample: AckSample): void 
   busy.priorCwnd = tcb.cwnd;
   busy.recoveryPoint = tcb.sndNxt;
   tcb.ssthresh = congestionOnEcn(tcb, busy);
+  ecnOweCwr(tcb);
   prrBegin(tcb, busy, sample);
   setCaState(tcb, busy, CaState.Cwr);
 }
@@ -383,6 +390,7 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
     busy.reordering = <u8>min<u32>(busy.reordering, dupThresh());
   }
   tcb.cwnd = pipe(tcb, busy) + splitUnit(tcb);
+  ecnOweCwr(tcb);
   busy.dupAcks = 0;
   busy.recoveryPoint = tcb.sndNxt;
   setCaState(tcb, busy, CaState.Loss);

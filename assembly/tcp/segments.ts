@@ -21,7 +21,7 @@ import {
   Busy, CaState, SEG_APP_LIMITED, SEG_EVER_RETRANS, SEG_FIN, SEG_LOST, SEG_PARTIAL, SEG_RETRANS,
   SEG_SACKED, SEG_SYN, Segment, stateOf,
 } from "./busy";
-import { rateOnDelivered, rateOnSend } from "./delivery-rate";
+import { rateOnDelivered, rateOnLost, rateOnSend } from "./delivery-rate";
 import { rackOnDelivered, rackOnFlight, rackRecent } from "./rack";
 import { recordMayTake } from "./record-share";
 import { Extra, Tcb } from "./records";
@@ -182,6 +182,7 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
       (last.length + last.cut) % splitUnit(tcb) == 0
     ) {
       last.length += length;
+      last.txInFlight += length;
       sentCount(busy, length);
       return true;
     }
@@ -194,7 +195,7 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
   segment.flags = marks;
   segment.retransmits = 0;
   segment.cut = 0;
-  rateOnSend(busy, segment);
+  rateOnSend(busy, segment, pipe(tcb, busy) + length);
   if (busy.segmentFirst == 0) rackOnFlight(busy, seq);
   treapInsert(rootOf(busy), record);
   busy.segmentCount++;
@@ -225,7 +226,7 @@ export function segmentRetransmitted(tcb: Tcb, busy: Busy, segment: Segment, sen
   if (sent < segment.length) segment.flags |= SEG_PARTIAL;
   if (busy.appLimited != 0) segment.flags |= SEG_APP_LIMITED;
   if (segment.retransmits < 255) segment.retransmits++;
-  rateOnSend(busy, segment);
+  rateOnSend(busy, segment, pipe(tcb, busy));
   listAppend(busy, segment);
   sentCount(busy, sent);
   const pieces = segmentsIn(tcb, sent);
@@ -259,6 +260,9 @@ export function segmentsSplit(busy: Busy, segment: Segment, bytes: u32): bool {
   tail.delivered = segment.delivered;
   tail.deliveredTimeUs = segment.deliveredTimeUs;
   tail.firstTxTimeUs = segment.firstTxTimeUs;
+  tail.lost = segment.lost;
+  tail.txInFlight = segment.txInFlight;
+  segment.txInFlight -= min(segment.txInFlight, tail.length);
   tail.flags = segment.flags & ~SEG_SYN;
   tail.retransmits = segment.retransmits;
   tail.cut = 0;
@@ -286,6 +290,7 @@ export function segmentMarkLost(busy: Busy, segment: Segment, sample: AckSample)
   if (flags & SEG_RETRANS) busy.retransBytes -= segment.length;
   segment.flags = (flags | SEG_LOST) & ~(SEG_RETRANS | SEG_PARTIAL);
   sample.lostBytes += segment.length;
+  rateOnLost(busy, sample, segment);
   listAppend(busy, segment);
 }
 
@@ -298,6 +303,7 @@ export function segmentMarkOriginalLost(busy: Busy, segment: Segment, sample: Ac
   segment.flags |= SEG_LOST;
   busy.lostBytes += segment.length;
   sample.lostBytes += segment.length;
+  rateOnLost(busy, sample, segment);
 }
 
 /** The peer has it. Merges with SACKed neighbours; returns the record that it is part of now. */
@@ -454,6 +460,7 @@ export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
       }
       listRemove(busy, segment);
     }
+    if (!inLostList(flags)) busy.lost += segment.length;
     segment.flags = (flags | SEG_LOST) & ~(SEG_SACKED | SEG_RETRANS | SEG_PARTIAL);
     busy.lostBytes += segment.length;
     listAppend(busy, segment);

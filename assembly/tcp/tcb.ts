@@ -227,6 +227,7 @@ export function busyQuiet(tcb: Tcb): bool {
     busy.rangeRoot == 0 &&
     streamEmpty(sendStream(busy)) &&
     streamEmpty(recvStream(busy)) &&
+    busy.maxPacingRate == 0 && // the user's setting has no other place
     (tcb.flags & TF_URGENT_RECV) == 0 // the mark is ahead of what has come
   );
 }

@@ -1,6 +1,6 @@
 /**
- * The timers of a connection: one general deadline whose meaning is timerKind, and the delayed ACK.
- * The wheel holds the earlier one; here is who arms and what happens when it fires. RFC 9293 §3.8,
+ * The timers of a connection: one general deadline whose meaning is timerKind, the delayed ACK and
+ * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it fires. RFC 9293 §3.8,
  * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
  */
 import {
@@ -17,6 +17,7 @@ import { Busy, sendStream } from "./busy";
 import { post } from "./events";
 import { keepAliveDelayUs, keepAliveDue, keepAliveFire } from "./keepalive";
 import { corkRelease, lossProbeSend, probeSend, retransmitFinAlone, synSend } from "./output";
+import { pacingDeadline, pacingDue, pacingWaits } from "./pacing";
 import { rackTimeoutUs } from "./rack";
 import { recoveryOnReorderTimer, recoveryOnTimeout } from "./recovery";
 import {
@@ -91,7 +92,8 @@ export function timersRefresh(tcb: Tcb): void {
     return;
   }
   if (unsent(tcb)) {
-    const waiting = kind == TimerKind.Persist || kind == TimerKind.Cork;
+    const held = tcb.busy != 0 && pacingWaits(busyOf(tcb));
+    const waiting = kind == TimerKind.Persist || kind == TimerKind.Cork || held;
     if (!waiting) timerSet(tcb, TimerKind.Persist, rtoBackedOffUs(tcb));
     return;
   }
@@ -186,6 +188,7 @@ export function connectionTimer(tcb: Tcb): void {
     count(Counter.TcpExtDelayedACKs);
     ackNow(tcb);
   }
+  if (tcb.busy != 0 && pacingDue(busyOf(tcb))) outputList(tcb);
   const generation = tcb.generation;
   if (tcb.timerKind != TimerKind.None && due(tcb.timerDeadline)) fire(tcb);
   if (tcb.generation != generation || tcb.state == State.CLOSE) return;
@@ -195,6 +198,8 @@ export function connectionTimer(tcb: Tcb): void {
 function rearm(tcb: Tcb): void {
   if (tcb.flags & TF_DELACK) wheelArm(changetype<usize>(tcb), tcb.delackDeadline);
   if (tcb.timerKind != TimerKind.None) wheelArm(changetype<usize>(tcb), tcb.timerDeadline);
+  if (tcb.busy == 0 || !pacingWaits(busyOf(tcb)) || pacingDue(busyOf(tcb))) return;
+  wheelArm(changetype<usize>(tcb), pacingDeadline(busyOf(tcb)));
 }
 
 function fire(tcb: Tcb): void {

@@ -10,6 +10,7 @@ import { system } from "../memory";
 import { AF_ECHO, AckSample } from "./ack-sample";
 import { Busy, CaState, stateOf } from "./busy";
 import { congestionOnUndo, currentSsthresh } from "./congestion/controller";
+import { ecnWithdrawCwr } from "./ecn";
 import { Tcb } from "./records";
 import { reorderingRaise } from "./sack";
 import { segmentsIn, segmentsUnmarkLost } from "./segments";
@@ -61,6 +62,7 @@ export function mayUndo(busy: Busy, sample: AckSample): bool {
 export function undoReduction(tcb: Tcb, busy: Busy, unmark: bool): void {
   if (unmark) segmentsUnmarkLost(busy);
   congestionOnUndo(tcb, busy);
+  ecnWithdrawCwr(tcb);
   undoForget(busy);
 }
 

@@ -6,7 +6,7 @@
  * KiB).
  */
 
-import { CONFIG_WORDS, Config } from '../../assembly/abi.js';
+import { CONFIG_WORDS, Config, Congestion } from '../../assembly/abi.js';
 
 type Seeds = 'seed0' | 'seed1' | 'seed2' | 'seed3';
 /** The words of CONFIG that a user may set, by name. */
@@ -51,6 +51,7 @@ const SYSCTLS = {
   tcp_timestamps: 1, // with keyed offsets
   tcp_window_scaling: 1,
   tcp_ecn: 2, // answer when asked, do not ask
+  tcp_ecn_fallback: 1, // a SYN that is sent again does not ask (RFC 3168 §6.1.1.1)
   tcp_slow_start_after_idle: 1, // RFC 5681 §4.1
   tcp_reordering: 3, // RFC 5681's DupThresh
   tcp_moderate_rcvbuf: 1,
@@ -78,8 +79,9 @@ const SYSCTLS = {
   tcp_pacing_ss_ratio: 200, // per cent of cwnd per RTT
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
-  // Linux starts with cubic; reno (0) is the controller that the engine has today.
-  tcp_congestion_control: 0,
+  tcp_pacing: 0,
+  tcp_cubic_hystart: 1, // as Linux: leaves slow start at 1 to 1.5 BDP, HyStart++ a round later
+  tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;
 
 /** What depends on the sizes, in Linux's proportions. */
