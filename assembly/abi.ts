@@ -143,6 +143,7 @@ export enum Config {
   tcp_pacing,
   /** 0 off, 1 as Linux's cubic, 2 HyStart++ (RFC 9406). */
   tcp_cubic_hystart,
+  tcp_ecn_fallback,
 }
 
 // ---- Links: rings shared with the host -------------------------------------------------------
@@ -492,7 +493,8 @@ export enum Trace {
   Drop, // a Counter, b bytes
   CongestionState, // a old, b new, c cwnd
   EchoReply, // index id, a sequence, b ttl, c bytes
-  EchoError, // index id, a sequence, b icmp type, c icmp code
+  EchoError, // index id, a sequence, b icmp type, c icmp code; the record before: EchoErrorFrom
+  EchoErrorFrom, // who sent the error: index, a, b, c are the four words of the address
 }
 export enum TraceRetransmit {
   Fast,
@@ -543,6 +545,11 @@ export enum Counter {
   IpReasmFails,
   IpExtInOctets,
   IpExtOutOctets,
+  // in the order of the codepoints: ip/input.ts adds one to the other
+  IpExtInNoECTPkts,
+  IpExtInECT1Pkts,
+  IpExtInECT0Pkts,
+  IpExtInCEPkts,
   Ip6InReceives,
   Ip6InHdrErrors,
   Ip6InTruncatedPkts,
@@ -554,6 +561,10 @@ export enum Counter {
   Ip6OutNoRoutes,
   Ip6ReasmReqds,
   Ip6ReasmFails,
+  Ip6InNoECTPkts,
+  Ip6InECT1Pkts,
+  Ip6InECT0Pkts,
+  Ip6InCEPkts,
   IcmpInMsgs,
   IcmpInErrors,
   IcmpInCsumErrors,
@@ -616,7 +627,12 @@ export enum Counter {
   TcpExtTCPFastRetrans,
   TcpExtTCPSlowStartRetrans,
   TcpExtTCPTimeouts,
+  TcpExtTCPFullUndo,
+  TcpExtTCPPartialUndo,
+  TcpExtTCPDSACKUndo,
+  TcpExtTCPLossUndo,
   TcpExtTCPLossProbes,
+  TcpExtTCPLossProbeRecovery,
   TcpExtTCPSpuriousRTOs,
   TcpExtTCPDSACKOldSent,
   TcpExtTCPDSACKOfoSent,
@@ -663,6 +679,7 @@ export enum Counter {
   TcpExtTCPMTUPFail,
   TcpExtTCPMTUPSuccess,
   TcpExtTCPDelivered,
+  TcpExtTCPDeliveredCE,
   TcpExtTCPRcvQDrop,
   TcpExtTCPTSReorder,
   TcpExtTCPZeroWindowDrop,

@@ -145,6 +145,7 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.tcp_keepalive_time:
     case Config.tcp_keepalive_intvl:
     case Config.tcp_fin_timeout: return within(value, 1, 32767);
+    case Config.tcp_ecn:
     case Config.tcp_tw_reuse: return value <= 2;
     case Config.tcp_cubic_hystart:
     case Config.tcp_congestion_control: return value <= 2;

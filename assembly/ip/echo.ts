@@ -12,7 +12,7 @@ import { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../wire/icmpv6";
 import { icmpSend, PAYLOAD_PATTERN } from "./icmp-send";
 import { ipReplyTo } from "./output";
 import { isMapped, isMulticast, isUnspecified, Packet } from "./packet";
-import { isBroadcast, sourceFor } from "./route";
+import { isBroadcast, isOneself, sourceFor } from "./route";
 import { scratchEndpoint } from "./state";
 
 /** Longest payload that any packet can carry. */
@@ -42,7 +42,7 @@ export function echoReplyInput(packet: Packet): void {
 /**
  * Sends an echo request with `size` bytes of payload (0, 1, 2, …) to a unicast address (four words
  * as in a packet). `id` and `seq` are 16 bits; `ttl` 0: ip_default_ttl. 0, or -EINVAL (address),
- * -ENETUNREACH (no local address), -EMSGSIZE, -EAGAIN, -ENETDOWN, -ENOBUFS.
+ * -ENETUNREACH (oneself, or no local address), -EMSGSIZE, -EAGAIN, -ENETDOWN, -ENOBUFS.
  */
 export function icmpEcho(
   d0: u32, d1: u32, d2: u32, d3: u32, id: u32, seq: u32, size: u32, ttl: u32,
@@ -50,7 +50,7 @@ export function icmpEcho(
   if (isUnspecified(d0, d1, d2, d3) || isMulticast(d0, d1, d2, d3)) return -Errno.EINVAL;
   if (isBroadcast(d0, d1, d2, d3)) return -Errno.EINVAL;
   if (size > ECHO_BYTES_MAX) return -Errno.EMSGSIZE;
-  const local = sourceFor(d0, d1, d2, d3);
+  const local = isOneself(d0, d1, d2, d3) ? -1 : sourceFor(d0, d1, d2, d3);
   if (local < 0) return -Errno.ENETUNREACH;
   const endpoint = scratchEndpoint();
   endpoint.remote0 = d0;

@@ -14,7 +14,7 @@ import {
   IPV4_HEADER_BYTES, IPV4_OFFSET, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
 } from "../wire/ipv4";
 import { Ipv6Header, ipv6Transport, NO_TRANSPORT } from "../wire/ipv6";
-import { isMapped, MAPPED_WORD } from "./packet";
+import { currentPacket, isMapped, MAPPED_WORD } from "./packet";
 import { addressFind } from "./route";
 import { quotedEndpoint } from "./state";
 
@@ -52,6 +52,8 @@ export function icmpQuoteSteer(
   const header = changetype<IcmpHeader>(l4);
   const echo = isV6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO;
   if (protocol != (isV6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP) || header.type != echo) return false;
+  const from = currentPacket();
+  trace(Trace.EchoErrorFrom, from.src0, 0, from.src1, from.src2, from.src3);
   trace(Trace.EchoError, header.id, 0, header.sequence, type, code);
   return true;
 }

@@ -5,8 +5,8 @@
  */
 import {
   Config, Counter, Fault, LINK_CSUM, LINK_TSO4, LINK_TSO6, TX_L3_HEADER, TX_PIECE_COUNT, TX_PIECES,
-  VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_FLAGS, VNET_GSO_SIZE, VNET_GSO_TCPV4,
-  VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_HDR_BYTES, VNET_HDR_LEN,
+  VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_FLAGS, VNET_GSO_ECN, VNET_GSO_SIZE,
+  VNET_GSO_TCPV4, VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_HDR_BYTES, VNET_HDR_LEN,
 } from "../abi";
 import { config } from "../config";
 import { readU32, writeU16, writeU32, writeU8 } from "../core/bytes";
@@ -22,6 +22,7 @@ import {
   IPV4_DF, IPV4_HEADER_BYTES, ipv4Write, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
 } from "../wire/ipv4";
 import { IPV6_HEADER_BYTES, ipv6Write, ipv6WriteAddresses } from "../wire/ipv6";
+import { TCP_CWR, TcpHeader } from "../wire/tcp";
 import { isMapped, Packet, pseudoSum } from "./packet";
 import { addressInUse, addressWords, routeLinkFor } from "./route";
 import { ipState, scratchEndpoint } from "./state";
@@ -143,8 +144,15 @@ export function ipFinish(
 /** The virtio_net_hdr before the frame; all zero when there is nothing to say. */
 function offloadHeader(ip: usize, cut: bool, gsoSize: u32, headers: u32, isV6: bool): void {
   const at = ip - VNET_HDR_BYTES;
+  let type: u32 = 0;
+  if (cut) {
+    type = isV6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
+    // CWR belongs on the first piece alone, and not every device knows that unless it is told.
+    const tcp = ip + (isV6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES);
+    if (changetype<TcpHeader>(tcp).flags & TCP_CWR) type |= VNET_GSO_ECN;
+  }
   writeU8(at + VNET_FLAGS, 0);
-  writeU8(at + VNET_GSO_TYPE, cut ? (isV6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) : 0);
+  writeU8(at + VNET_GSO_TYPE, type);
   writeU16(at + VNET_HDR_LEN, cut ? headers : 0);
   writeU16(at + VNET_GSO_SIZE, cut ? gsoSize : 0);
   writeU16(at + VNET_CSUM_START, 0);

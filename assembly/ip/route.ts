@@ -121,6 +121,14 @@ export function addressFind(w0: u32, w1: u32, w2: u32, w3: u32): i32 {
   return -1;
 }
 
+/**
+ * Would a packet there come straight back? There is no loopback inside: such a destination is
+ * refused, as on Linux in a namespace whose lo is down.
+ */
+export function isOneself(w0: u32, w1: u32, w2: u32, w3: u32): bool {
+  return isLoopback(w0, w1, w2, w3) || addressFind(w0, w1, w2, w3) >= 0;
+}
+
 /** Is entry `localIndex` an address of ours now? LOCAL_ANY is not. */
 // @ts-ignore: decorator
 @inline

@@ -104,14 +104,19 @@ export class Busy {
   undoRetrans: u32;
   priorCwnd: u32;
   priorSsthresh: u32;
-  /** Time of the first retransmission of this recovery (Eifel, RFC 3522). */
-  retransStampUs: u32;
-  /** RACK (RFC 8985): transmit time and end of the newest delivered segment. */
+  /** First retransmission of this recovery by the option's clock, ms (RFC 3522); 0: none yet. */
+  retransStampMs: u32;
+  // -- rack.ts, tlp.ts (RFC 8985)
+  /** RACK.xmit_ts and RACK.end_seq: of the segment delivered that was sent last. */
   rackTimeUs: u32;
   rackEndSeq: u32;
+  /** RACK.rtt; 0: nothing delivered yet. */
   rackRttUs: u32;
-  rackReoWnd: u32;
+  /** RACK.dsack_round, while RF_DSACK_ROUND. */
+  rackDsackRound: u32;
+  /** TLP.end_seq, while RF_TLP_OUT. */
   tlpEndSeq: u32;
+  // -- prr.ts
   /** RFC 9937. */
   prrDelivered: u32;
   prrOut: u32;
@@ -124,10 +129,13 @@ export class Busy {
   reordering: u8;
   /** RF_* bits. */
   recoveryFlags: u8;
+  /** RACK.reo_wnd_mult and RACK.reo_wnd_persist. */
   rackReoWndMult: u8;
   rackReoWndPersist: u8;
-  /** RFC 5682. */
-  frtoState: u16;
+  /** FrtoState of frto.ts. */
+  frtoState: u8;
+  /** How often reordering was seen, saturating. */
+  reordSeen: u8;
   // -- delivery-rate.ts
   /** Bytes delivered, and bytes marked lost, modulo 2^32. */
   delivered: u32;
@@ -136,6 +144,9 @@ export class Busy {
   firstTxAtUs: u32;
   /** delivered at which the application-limited stretch ends; 0: not limited. */
   appLimited: u32;
+  /** Segments delivered by ACKs with ECN-Echo (tcp_info). */
+  deliveredCe: u32;
+  reserved0: u32;
   /** Last sample: bytes over intervalUs. */
   rateDelivered: u32;
   rateIntervalUs: u32;
@@ -180,7 +191,7 @@ export class Busy {
   cc13: u64;
   cc14: u64;
 }
-export const BUSY_BYTES: u32 = 496;
+export const BUSY_BYTES: u32 = 504;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 56 bytes. */
 @unmanaged
@@ -250,10 +261,23 @@ export const enum CaState {
   Loss = 4,
 }
 
+/** caState as a number that compares: the field has eight bits, an enum 32. */
+// @ts-ignore: decorator
+@inline
+export function stateOf(busy: Busy): i32 {
+  return busy.caState;
+}
+
 /** Busy.recoveryFlags. */
 export const RF_RESCUE_SENT: u8 = 1;
 /** cwnd, not the application, limited what was sent in this stretch (RFC 7661). */
 export const RF_CWND_LIMITED: u8 = 2;
+/** reo_wnd has grown in the round that ends at rackDsackRound. */
+export const RF_DSACK_ROUND: u8 = 4;
+/** A loss probe is out, and nothing has told yet whether it was needed. */
+export const RF_TLP_OUT: u8 = 8;
+/** The probe was a retransmission (TLP.is_retrans). */
+export const RF_TLP_RETRANS: u8 = 16;
 
 // @ts-ignore: decorator
 @inline

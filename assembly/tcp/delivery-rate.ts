@@ -9,7 +9,7 @@ import { countMany } from "../core/counters";
 import { seqGt } from "../core/seq";
 import { system } from "../memory";
 import {
-  AF_LOSS_APP_LIMITED, AF_LOSS_HIGH, AF_RATE, AF_RATE_APP_LIMITED, AF_RENEGING, AckSample,
+  AF_ECE, AF_LOSS_APP_LIMITED, AF_LOSS_HIGH, AF_RATE, AF_RATE_APP_LIMITED, AF_RENEGING, AckSample,
 } from "./ack-sample";
 import { Busy, SEG_APP_LIMITED, SEG_SACKED, Segment } from "./busy";
 import { Extra, Tcb } from "./records";
@@ -90,6 +90,10 @@ export function rateOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
     busy.deliveredAtUs = now;
     const pieces = segmentsIn(tcb, bytes);
     countMany(Counter.TcpExtTCPDelivered, pieces);
+    if (sample.flags & AF_ECE) {
+      countMany(Counter.TcpExtTCPDeliveredCE, pieces);
+      busy.deliveredCe += pieces;
+    }
     if (tcb.extra != 0) changetype<Extra>(<usize>tcb.extra).delivered += pieces;
   }
   if (busy.appLimited != 0 && seqGt(busy.delivered, busy.appLimited)) busy.appLimited = 0;

@@ -144,6 +144,24 @@ function onPort(from: usize, port: u32): usize {
   return 0;
 }
 
+/**
+ * Has a connection, half-open or in TIME-WAIT too, this local port at this address (LOCAL_ANY: at
+ * any)? Walks the whole table: connections are not found by their port alone.
+ */
+export function demuxPortTaken(localAddress: u32, port: u32): bool {
+  const s = system();
+  for (let b: u32 = 0; b <= s.hashMask; b++) {
+    let record = <usize>readU32(<usize>(s.hashTable + (b << 2)));
+    for (let i: u32 = 0; record != 0 && i < CHAIN_MAX; i++) {
+      const e = changetype<Endpoint>(record);
+      const here = localAddress == LOCAL_ANY || e.localAddress == localAddress;
+      if (e.localPort == port && e.remotePort != 0 && here) return true;
+      record = <usize>e.next;
+    }
+  }
+  return false;
+}
+
 /** Records in the longest chain: what the keyed hash is for. */
 export function demuxLongest(): u32 {
   const s = system();

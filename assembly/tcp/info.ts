@@ -11,7 +11,7 @@ import { PoolId, pool } from "../core/pool";
 import { streamHeld } from "../core/stream";
 import { addressWords } from "../ip/route";
 import { system } from "../memory";
-import { Busy, CaState, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
+import { Busy, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
 import { bbrBw, bbrOf } from "./congestion/bbr-model";
 import { cwndGain, pacingGain } from "./congestion/bbr-probe";
 import { RATE_MAX, windowRate } from "./congestion/pacing-rate";
@@ -20,7 +20,7 @@ import { advertisedMss } from "./options";
 import {
   EXTRA_BYTES, Endpoint, LISTENER_BYTES, LOCAL_ANY, Listener, RecordKind, SYN_REQUEST_BYTES,
   SynRequest, TCB_BYTES, TF_ECN_OK, TF_IN_ACCEPT, TF_IPV6, TF_ORPHAN, TF_SACK_OK, TF_TS_OK,
-  TF_WSCALE_OK, TIME_WAIT_BYTES, Tcb, TimerKind,
+  TF_WSCALE_OK, TIME_WAIT_BYTES, TOS_ECN_SEEN, Tcb, TimerKind,
 } from "./records";
 import { rtoBackedOffUs } from "./rtt";
 import { segmentsIn } from "./segments";
@@ -47,6 +47,7 @@ function optionBits(tcb: Tcb): u32 {
   if (tcb.flags & TF_SACK_OK) bits |= 2;
   if (tcb.flags & TF_WSCALE_OK) bits |= 4;
   if (tcb.flags & TF_ECN_OK) bits |= 8;
+  if (tcb.tos & TOS_ECN_SEEN) bits |= 16;
   return bits;
 }
 
@@ -142,6 +143,7 @@ function busyInfo(tcb: Tcb, busy: Busy): void {
   const send = sendStream(busy);
   const inOrder = streamHeld(recvStream(busy));
   put(TcpInfo.ca_state, busy.caState);
+  put(TcpInfo.delivered_ce, busy.deliveredCe);
   put(TcpInfo.unacked, segmentsIn(tcb, tcb.sndNxt - tcb.sndUna));
   put(TcpInfo.sacked, segmentsIn(tcb, busy.sackedBytes));
   put(TcpInfo.lost, segmentsIn(tcb, busy.lostBytes));
@@ -161,8 +163,7 @@ function busyInfo(tcb: Tcb, busy: Busy): void {
   if (tcb.congestion == Congestion.bbr) putBbr(busy);
   put(TcpInfo.inq, inOrder);
   put(TcpInfo.outq, held);
-  if (busy.caState == CaState.Open && busy.rangeRoot == 0) return;
-  put(TcpInfo.reord_seen, busy.reordering > config(Config.tcp_reordering) ? 1 : 0);
+  put(TcpInfo.reord_seen, busy.reordSeen);
 }
 
 // ---- Names
@@ -258,7 +259,9 @@ function describeConnection(tcb: Tcb): void {
   put(SocketWord.memoryBytes, memoryOf(tcb));
   const kind = tcb.timerKind;
   let timer = Timer.off;
-  if (kind == TimerKind.Retransmit || kind == TimerKind.Syn) timer = Timer.on;
+  const on = kind == TimerKind.Retransmit || kind == TimerKind.Syn || kind == TimerKind.Tlp ||
+    kind == TimerKind.Reorder;
+  if (on) timer = Timer.on;
   else if (kind == TimerKind.Persist) timer = Timer.persist;
   else if (kind == TimerKind.KeepAlive) timer = Timer.keepalive;
   else if (kind == TimerKind.FinWait2) timer = Timer.timewait;

@@ -16,10 +16,11 @@ import { linkIsUp } from "../link/link";
 import { txRoom } from "../link/output";
 import { system } from "../memory";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from "../wire/tcp";
-import { Busy, CaState, SEG_FIN, Segment, sendStream } from "./busy";
+import { Busy, CaState, RF_TLP_OUT, SEG_FIN, SEG_RETRANS, Segment, sendStream } from "./busy";
 import { congestionOnIdleRestart, congestionOnSend } from "./congestion/controller";
 import { cwndValidate } from "./congestion/validation";
 import { rateAppLimited } from "./delivery-rate";
+import { FrtoState } from "./frto";
 import { headerBytes } from "./options";
 import { pacingRoom, pacingSent, pacingWait } from "./pacing";
 import { recoveryForward, recoveryNext, recoveryPrepare, sendQuota } from "./recovery";
@@ -31,7 +32,10 @@ import { synTimerUs } from "./retransmit";
 import { SEND_DEFERRED, fitPieces, segmentSend } from "./segment-build";
 import { segmentRetransmitted, segmentsSent } from "./segments";
 import { busyOf, busyTake, extraOf, indexOf, outputList, portsOf } from "./tcb";
-import { CORK_US, inFlight, timerSet, timersRefresh } from "./timers";
+import {
+  CORK_US, inFlight, lossProbeArm, timeoutRestart, timerSet, timersRefresh,
+} from "./timers";
+import { tailSegment, tlpSent } from "./tlp";
 
 export const enum OutputVerdict {
   Done = 0,
@@ -48,6 +52,8 @@ const TURN_SEGMENTS: u32 = 16;
 export const OF_FORCE: u16 = 1;
 /** The last tcpSendCommit came with MSG_MORE. */
 export const OF_MORE: u16 = 2;
+/** The network marked the peer's data, and the peer has not said CWR yet (ecn.ts). */
+export const OF_ECE: u16 = 4;
 
 export function tcpOutput(tcb: Tcb): OutputVerdict {
   const state = tcb.state;
@@ -62,16 +68,23 @@ export function tcpOutput(tcb: Tcb): OutputVerdict {
   let verdict = OutputVerdict.Done;
   const fin = tcb.flags & (TF_FIN_QUEUED | TF_FIN_SENT);
   if (tcb.busy == 0 && fin == TF_FIN_QUEUED && !busyTake(tcb)) verdict = finAlone(tcb);
+  const before = tcb.sndNxt;
   if (tcb.busy != 0) verdict = busyOutput(tcb, busyOf(tcb));
   if (verdict == OutputVerdict.Done && tcb.flags & TF_ACK_NOW) {
     if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) == SEND_DEFERRED) verdict = OutputVerdict.Full;
   }
+  if (tcb.busy != 0 && tcb.sndNxt != before) lossProbeArm(tcb, busyOf(tcb));
   timersRefresh(tcb);
   return verdict;
 }
 
 function busyOutput(tcb: Tcb, busy: Busy): OutputVerdict {
   if (tcb.flags & TF_ACK_NOW && !gapAcks(tcb, busy)) return OutputVerdict.Full;
+  if (busy.frtoState == FrtoState.NewData) {
+    const sent = sendNew(tcb, busy);
+    if (sent != OutputVerdict.Done || seqGt(tcb.sndNxt, busy.recoveryPoint)) return sent;
+    busy.frtoState = <u8>FrtoState.Off; // it could not: repair as usual
+  }
   let verdict = retransmitLost(tcb, busy);
   if (verdict == OutputVerdict.Done) verdict = sendNew(tcb, busy);
   if (verdict == OutputVerdict.Done) verdict = retransmitForward(tcb, busy);
@@ -295,7 +308,35 @@ function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reaso
   const sentBytes = done < payload ? done : bytes; // the ring may have filled up on the way
   trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, sentBytes, why);
   pacingSent(busy, sentBytes);
+  if (segment.seq == tcb.sndUna && sentBytes != 0) timeoutRestart(tcb);
   if (sentBytes != 0) segmentRetransmitted(tcb, busy, segment, sentBytes);
+}
+
+//= rfc8985 7.3
+/**
+ * The loss probe: new data where the window has room for it, whatever cwnd says, else the last
+ * segment again. Arms the time-out from now. False: none may leave, or one is out already.
+ */
+export function lossProbeSend(tcb: Tcb, busy: Busy): bool {
+  if (busy.recoveryFlags & RF_TLP_OUT || !ringRoom(tcb)) return false;
+  const mss: u32 = tcb.sndMss;
+  const fresh: u32 = tcb.flags & TF_FIN_SENT ? 0 : sendStream(busy).tail - tcb.sndNxt;
+  const length: u32 = min<u32>(fresh, mss);
+  const again = length == 0 || windowRoom(tcb) < length;
+  if (!again) {
+    if (!sendOne(tcb, busy, fitPieces(tcb, tcb.sndNxt, length), false, length)) return false;
+  } else {
+    const record = tailSegment(tcb, busy);
+    if (record == 0) return false;
+    const segment = changetype<Segment>(record);
+    const edge = tcb.sndUna + tcb.sndWnd;
+    if (segment.seq != tcb.sndUna && !seqLt(segment.seq, edge)) return false;
+    retransmitOne(tcb, busy, segment, mss, TraceRetransmit.Tlp);
+    if ((segment.flags & SEG_RETRANS) == 0) return false;
+  }
+  tlpSent(tcb, busy, again);
+  timeoutRestart(tcb);
+  return true;
 }
 
 // ---- SYN, FIN and probes without a record

@@ -4,7 +4,7 @@
  */
 import { Config } from "../abi";
 import { config } from "../config";
-import { demuxFind, demuxFirstOnPort, demuxNextOnPort } from "./demux";
+import { demuxFind, demuxFirstOnPort, demuxNextOnPort, demuxPortTaken } from "./demux";
 import { portOffsetFor, random32 } from "./isn";
 import { MAPPED_WORD } from "../ip/packet";
 import { addressEntry } from "../ip/route";
@@ -57,9 +57,13 @@ function sharesAddress(e: Endpoint): bool {
   return (changetype<Tcb>(e).flags & TF_REUSEADDR) != 0;
 }
 
-/** A listener's check: bound sockets with SO_REUSEADDR do not stand in its way. */
-export function portListenable(localAddress: u32, port: u32, flags: u32): bool {
-  return portFree(localAddress, port, (flags & LF_REUSEADDR) != 0, flags);
+/**
+ * The check of a port that the user names. Without SO_REUSEADDR connections of the port stand in
+ * its way, in TIME-WAIT too, and with it neither they nor bound sockets that asked for it too.
+ */
+export function portBindable(localAddress: u32, port: u32, reuse: bool, bits: u32): bool {
+  if (!portFree(localAddress, port, reuse, bits)) return false;
+  return reuse || !demuxPortTaken(localAddress, port);
 }
 
 /** A free port for bind(0) or listen(0); 0: none. */

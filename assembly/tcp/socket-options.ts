@@ -12,7 +12,7 @@ import { RATE_MAX, paceLimit } from "./congestion/pacing-rate";
 import {
   Extra, LF_REUSEADDR, LF_V6ONLY, Listener, TF_CORK, TF_KEEPALIVE, TF_LINGER, TF_NODELAY,
   TF_NO_SOFT_ERRORS, TF_QUICKACK, TF_RCVBUF_LOCK, TF_REUSEADDR, TF_SNDBUF_LOCK, TF_URGENT_RECV,
-  TF_V6ONLY, TF_PINGPONG, Tcb, TF_DELACK, TimerKind,
+  TF_V6ONLY, TF_PINGPONG, TOS_ECN, Tcb, TF_DELACK, TimerKind,
 } from "./records";
 import { OF_FORCE } from "./output";
 import { busyOf, busyTake, extraOf, extraTake, outputList } from "./tcb";
@@ -113,7 +113,7 @@ function byteSet(value: u32, most: u32): bool {
 }
 
 function tos(tcb: Tcb, value: u32): i32 {
-  tcb.tos = <u8>(value & ~3); // the ECN bits are TCP's own
+  tcb.tos = <u8>((value & ~TOS_ECN) | (<u32>tcb.tos & TOS_ECN)); // the ECN bits are TCP's own
   return 0;
 }
 
@@ -193,7 +193,7 @@ export function optionGet(tcb: Tcb, option: Option): i32 {
     return error;
   }
   if (option == Option.IP_RECVERR) return tcb.flags & TF_NO_SOFT_ERRORS ? 0 : 1;
-  if (option == Option.IP_TOS) return tcb.tos;
+  if (option == Option.IP_TOS) return tcb.tos & ~TOS_ECN;
   if (option == Option.IP_TTL) return tcb.ttl;
   if (option == Option.IP_MTU) return tcb.pmtu;
   if (option == Option.SO_LINGER) return tcb.flags & TF_LINGER ? <i32>tcb.lingerSeconds + 1 : 0;
@@ -262,7 +262,7 @@ export function listenerOptionSet(l: Listener, option: Option, value: u32): i32 
   }
   if (option == Option.IP_TOS) {
     if (value > 255) return -Errno.EINVAL;
-    l.tos = <u8>(value & ~3);
+    l.tos = <u8>(value & ~TOS_ECN);
   } else if (option == Option.IP_TTL) {
     if (value == 0 || value > 255) return -Errno.EINVAL;
     l.ttl = <u8>value;

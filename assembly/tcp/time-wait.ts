@@ -38,7 +38,7 @@ export function timeWaitEnter(tcb: Tcb): void {
   const s = system();
   trace(Trace.StateChange, indexOf(tcb), portsOf(tcb), tcb.state, State.TIME_WAIT, 0);
   const full = s.timeWaitCount >= config(Config.tcp_max_tw_buckets);
-  const record = full ? 0 : poolTake(PoolId.TimeWait);
+  const record: usize = full ? 0 : poolTake(PoolId.TimeWait);
   if (record == 0) {
     count(Counter.TcpExtTCPTimeWaitOverflow);
     tcb.state = <u8>State.TIME_WAIT;

@@ -16,7 +16,9 @@ import {
   streamAddress, streamCommit, streamConsume, streamHeld, streamLent, streamMarkPeeked,
   streamReserve, streamRun,
 } from "../core/stream";
-import { isBroadcast, addressEntry, addressFind, addressInUse, sourceFor } from "../ip/route";
+import {
+  addressEntry, addressFind, addressInUse, isBroadcast, isOneself, sourceFor,
+} from "../ip/route";
 import { ipMtu } from "../ip/output";
 import { isMapped, isMulticast, isUnspecified } from "../ip/packet";
 import { system } from "../memory";
@@ -32,7 +34,7 @@ import {
 import { isIpv6, offeredFlags, offeredScale } from "./options";
 import { OF_MORE } from "./output";
 import {
-  TupleVerdict, portEphemeral, portForConnect, portFree, portListenable, tupleVerdict,
+  TupleVerdict, portEphemeral, portForConnect, portBindable, tupleVerdict,
 } from "./ports";
 import { roomFor } from "./pressure";
 import { pruneArena } from "./prune";
@@ -99,7 +101,8 @@ export function userListen(
   if (flags & 1) bits |= LF_REUSEADDR;
   if (flags & 2) bits |= LF_V6ONLY;
   if (local == LOCAL_ANY && w2 != 0) bits |= LF_V4ONLY; // ::ffff:0.0.0.0
-  if (!portListenable(local, chosen, bits)) return -Errno.EADDRINUSE;
+  const reuse = (bits & LF_REUSEADDR) != 0;
+  if (port != 0 && !portBindable(local, chosen, reuse, bits)) return -Errno.EADDRINUSE;
   const record = listenerTake();
   if (record == 0) return -Errno.ENFILE;
   const listener = changetype<Listener>(record);
@@ -150,7 +153,8 @@ export function userBind(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: u32
   const reuse = (tcb.flags & TF_REUSEADDR) != 0;
   const chosen = port != 0 ? port : portEphemeral(local);
   const bits: u32 = tcb.flags & TF_V6ONLY ? LF_V6ONLY : 0;
-  if (chosen == 0 || !portFree(local, chosen, reuse, bits)) return -Errno.EADDRINUSE;
+  if (chosen == 0) return -Errno.EADDRINUSE;
+  if (port != 0 && !portBindable(local, chosen, reuse, bits)) return -Errno.EADDRINUSE;
   tcb.localAddress = <u16>local;
   tcb.localPort = <u16>chosen;
   tcb.remotePort = 0;
@@ -168,6 +172,7 @@ export function userConnect(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: 
   if (tcb.state != State.CLOSE || !neverConnected(tcb)) return -Errno.EISCONN;
   if (port == 0 || port > 65535) return -Errno.EINVAL;
   if (isMulticast(w0, w1, w2, w3) || isUnspecified(w0, w1, w2, w3)) return -Errno.ENETUNREACH;
+  if (isOneself(w0, w1, w2, w3)) return -Errno.ENETUNREACH;
   if (isBroadcast(w0, w1, w2, w3)) return -Errno.EACCES;
   const local = tcb.localAddress == LOCAL_ANY ? sourceFor(w0, w1, w2, w3) : <i32>tcb.localAddress;
   if (local < 0 || !addressInUse(local)) return -Errno.ENETUNREACH;

@@ -51,6 +51,7 @@ const SYSCTLS = {
   tcp_timestamps: 1, // with keyed offsets
   tcp_window_scaling: 1,
   tcp_ecn: 2, // answer when asked, do not ask
+  tcp_ecn_fallback: 1, // a SYN that is sent again does not ask (RFC 3168 §6.1.1.1)
   tcp_slow_start_after_idle: 1, // RFC 5681 §4.1
   tcp_reordering: 3, // RFC 5681's DupThresh
   tcp_moderate_rcvbuf: 1,

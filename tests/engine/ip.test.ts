@@ -82,7 +82,9 @@ test('icmpEcho · request out, reply and error back as trace records', () => {
     { kind: Trace.EchoReply, index: 7, ports: 0, a: 3, b: 61, c: 33 },
   ]);
   e.exchange(ipv4('10.99.0.77', US, 1, icmp(11, 0, 0, request.subarray(0, 28))));
+  const [from0, from1, from2, from3] = words('10.99.0.77');
   assert.deepEqual(e.traces(), [
+    { kind: Trace.EchoErrorFrom, index: from0, ports: 0, a: from1, b: from2, c: from3 },
     { kind: Trace.EchoError, index: 7, ports: 0, a: 3, b: 11, c: 0 },
   ]);
   assert.equal(e.call('icmpEcho', ...words(PEER6), 8, 4, 1, 0), 0);
@@ -90,6 +92,7 @@ test('icmpEcho · request out, reply and error back as trace records', () => {
   e.exchange(ipv6(PEER6, US6, 58, icmp6(PEER6, US6, 129, 0, 0x00080004, request6.subarray(48))));
   assert.equal(e.traces()[0]?.c, 1);
   assert.equal(e.call('icmpEcho', ...words(PEER), 7, 3, 1473, 0), -Errno.EMSGSIZE);
+  assert.equal(e.call('icmpEcho', ...words(US), 7, 3, 1, 0), -Errno.ENETUNREACH);
   assert.equal(e.call('icmpEcho', ...words('224.0.0.1'), 7, 3, 1, 0), -Errno.EINVAL);
   assert.equal(e.call('icmpEcho', ...words('10.99.0.255'), 7, 3, 1, 0), -Errno.EINVAL);
   e.call('linkSet', 0, 0);

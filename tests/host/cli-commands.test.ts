@@ -8,6 +8,7 @@ import path from 'node:path';
 import { execPath } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
+import { readPcapng } from '../../host/node/capture/index.js';
 import { at } from '../../tools/repository.js';
 import { CLI, makePlace, needsRoot, needsTun } from './fixtures/cli.js';
 
@@ -90,6 +91,24 @@ test('nc, ping, ss, nstat · over IPv4 and IPv6, the kernel as the peer', TIMEOU
     kernel: { IcmpInEchoReps: 2, TcpActiveOpens: 3 },
   });
   server.child.kill('SIGTERM');
+  up.child.kill('SIGTERM');
+  await up.ended;
+  await place.nothingLeft();
+});
+
+test('dump -s · keeps the front of each packet and its length', TIMEOUT, async (t) => {
+  if (!needsTun(t)) return;
+  const place = makePlace(t);
+  const up = await place.up([]);
+  const dump = place.start([execPath, CLI, 'dump', '-s', '64', '-c', '2', '-w', '-', 'icmp']);
+  const chunks: Buffer[] = [];
+  dump.child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await dump.until(/listening/);
+  await place.ackorn(['ping', '-c', '1', '-s', '200', '10.99.0.1']);
+  assert.equal((await dump.ended).code, 0);
+  const packets = readPcapng(Buffer.concat(chunks)).filter((record) => record.type === 'packet');
+  assert.deepEqual(packets.map(({ data, wireLength }) => [data.length, wireLength]),
+    [[64, 228], [64, 228]]);
   up.child.kill('SIGTERM');
   await up.ended;
   await place.nothingLeft();

@@ -37,6 +37,7 @@ const USAGE: readonly [words: string, says: RegExp][] = [
   ['up --name a/b', /--name a\/b/],
   ['exec', /missing required argument/],
   ['dump -c none', /-c none: a number of packets/],
+  ['dump -s 3', /-s 3: bytes of each packet, 16 to/],
   ['dump frobnicate', /filter: unknown word 'frobnicate'/],
   ['dump port http', /port http: a number/],
   ['nc 10.0.0.1', /nc HOST PORT is wanted/],

@@ -426,6 +426,23 @@ both('listen · port with a connection in SYN-RECEIVED whose listener closed · 
   assert.ok(b.accept(again) !== undefined);
 });
 
+both('listen · port of a connection, then of its TIME-WAIT · only with SO_REUSEADDR', (b) => {
+  const inUse = (): void => {
+    assert.throws(() => b.listen(80), (e) => e instanceof EngineError && e.code === 'EADDRINUSE');
+  };
+  const { sock, peer } = b.passive();
+  const [first] = b.listeners.splice(0);
+  assert.ok(first !== undefined);
+  b.closeListener(first);
+  inUse();
+  sock.close();
+  peer.expect({ flags: 'F.' });
+  peer.sends({ flags: 'F.' });
+  peer.expect({ flags: '.' });
+  inUse();
+  b.listen(80, 16, LISTEN_REUSEADDR);
+});
+
 both('listener · IP_TOS and IP_TTL · on the SYN-ACK too', (b) => {
   b.listener({ options: [[Option.IP_TOS, 0x20], [Option.IP_TTL, 9]] });
   const peer = b.peer(80);

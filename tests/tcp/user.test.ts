@@ -112,6 +112,13 @@ only(6, 'connect · multicast or :: over IPv6 · refused, no packet', (b) => {
   assert.throws(() => connect(b, b.socket(), '::', 80), /ENETUNREACH/);
 });
 
+both('connect · to oneself · ENETUNREACH, no packet; another destination then', (b) => {
+  const socket = b.socket();
+  assert.throws(() => connect(b, socket, b.address, 80), /ENETUNREACH/);
+  assert.throws(() => connect(b, socket, b.family === 4 ? '127.0.0.1' : '::1', 80), /ENETUNREACH/);
+  b.connect({}, socket).peer.expect({ flags: 'S' });
+});
+
 both('connect · twice · EALREADY, then EISCONN', (b) => {
   const { sock, peer } = b.connect();
   peer.expect({ flags: 'S' });

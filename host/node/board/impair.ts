@@ -1,6 +1,6 @@
 /**
  * The words of `--impair`: loss=1%,delay=20ms,jitter=2ms,reorder=1%,dup=1%,corrupt=0.5%,
- * rate=10mbit,seed=7. Parsing only; link/impaired.ts does it. Called by board.ts.
+ * mark=1%,rate=10mbit,seed=7. Parsing only; link/impaired.ts does it. Called by board.ts.
  */
 
 import { UsageError } from '../cli/errors.js';
@@ -13,6 +13,8 @@ export interface ImpairSpec {
   reorder?: number;
   duplicate?: number;
   corrupt?: number;
+  /** Of ECN-capable packets: CE instead of a loss. */
+  mark?: number;
   /** bit/s */
   rate?: number;
   seed?: number;
@@ -53,7 +55,8 @@ type Field = [name: keyof ImpairSpec, read: (word: string, text: string) => numb
 const WORDS = new Map<string, Field>([
   ['loss', ['loss', share]], ['delay', ['delayUs', micros]], ['jitter', ['jitterUs', micros]],
   ['reorder', ['reorder', share]], ['dup', ['duplicate', share]],
-  ['corrupt', ['corrupt', share]], ['rate', ['rate', bits]], ['seed', ['seed', seed]],
+  ['corrupt', ['corrupt', share]], ['mark', ['mark', share]], ['rate', ['rate', bits]],
+  ['seed', ['seed', seed]],
 ]);
 
 /** @throws UsageError that names the word */

@@ -18,6 +18,8 @@ export const EPB_INBOUND = 1;
 export const EPB_OUTBOUND = 2;
 /** tcpdump and Wireshark refuse to read more. */
 export const SNAPLEN_MAX = 262144;
+/** Less would tell nothing of a packet. */
+export const SNAPLEN_MIN = 16;
 
 const encoder = new TextEncoder();
 /** An option's length is 16 bits; a comment is cut to this many bytes. */

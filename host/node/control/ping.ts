@@ -4,7 +4,7 @@
  * server.ts.
  */
 
-import { requireAddress } from '../../core/address.js';
+import { formatAddress, requireAddress } from '../../core/address.js';
 import { EngineError } from '../../core/errors.js';
 import type { TraceRecord } from '../../core/trace.js';
 import { systemClock } from '../loop.js';
@@ -21,7 +21,7 @@ let lastId = process.pid & 0xffff;
 export type PingLine =
   | { type: 'sent'; sequence: number }
   | { type: 'reply'; from: string; sequence: number; bytes: number; ttl: number; rttUs: number }
-  | { type: 'error'; sequence: number; icmpType: number; icmpCode: number }
+  | { type: 'error'; from: string; sequence: number; icmpType: number; icmpCode: number }
   | { type: 'failed'; sequence: number; message: string }
   | { type: 'end'; elapsedUs: number };
 
@@ -60,6 +60,8 @@ class Pinging {
   #next = 1;
   #dueUs = this.#beganUs;
   #lastSentUs = 0;
+  /** Who sent the error that the next record tells of. */
+  #from = '';
 
   constructor(
     readonly request: PingRequest, readonly exchange: Exchange,
@@ -96,12 +98,16 @@ class Pinging {
   }
 
   hear(record: TraceRecord): void {
+    if (record.kind === 'EchoErrorFrom') {
+      this.#from = formatAddress([record.index, record.a, record.b, record.c]);
+    }
     if (record.kind !== 'EchoReply' && record.kind !== 'EchoError') return;
     const sentUs = this.#sentUs.get(record.a);
     if (record.index !== this.#id || sentUs === undefined) return;
     if (record.kind === 'EchoError') {
       this.line({
-        type: 'error', sequence: record.a, icmpType: record.b, icmpCode: record.c,
+        type: 'error', from: this.#from, sequence: record.a, icmpType: record.b,
+        icmpCode: record.c,
       });
     } else {
       this.line({

@@ -5,7 +5,7 @@
  */
 
 import type { TraceRecord } from '../../core/trace.js';
-import { PcapngSink } from '../capture/index.js';
+import { PcapngSink, SNAPLEN_MAX, SNAPLEN_MIN } from '../capture/index.js';
 import { numberIn } from './json.js';
 import type { Exchange } from './server.js';
 
@@ -13,11 +13,10 @@ import type { Exchange } from './server.js';
 const TRACE_POLL_MS = 20;
 /** Bytes of trace that may wait for a slow reader. */
 const TRACE_QUEUE_BYTES = 1 << 20;
-const SNAPLEN_MAX = 262_144;
 
 /** Packets from now on. `?snaplen=N` keeps N bytes of each. */
 export function streamDump({ running, response, query }: Exchange): void {
-  const snaplen = numberIn(query.get('snaplen'), 'snaplen', 16, SNAPLEN_MAX, SNAPLEN_MAX);
+  const snaplen = numberIn(query.get('snaplen'), 'snaplen', SNAPLEN_MIN, SNAPLEN_MAX, SNAPLEN_MAX);
   response.writeHead(200, { 'Content-Type': 'application/x-pcapng' });
   response.flushHeaders();
   const end = running.capture.add(new PcapngSink(response, { name: running.link.name, snaplen }));

@@ -1,9 +1,9 @@
 /**
- * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits and
- * a rate, both ways, by the simulator's elements in real time. Works on wire packets:
- * super-segments are cut to the MSS, checksums completed, and nothing is delivered with NEEDS_CSUM,
- * or the receiver would trust what was corrupted. Made by runtime/; stands between the loop and a
- * device.
+ * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits,
+ * congestion marks and a rate, both ways, by the simulator's elements in real time. Works on wire
+ * packets: super-segments are cut to the MSS, checksums completed, and nothing is delivered with
+ * NEEDS_CSUM, or the receiver would trust what was corrupted. Made by runtime/; stands between the
+ * loop and a device.
  */
 
 import {
@@ -11,7 +11,7 @@ import {
   TX_TOTAL, VNET_HDR_BYTES,
 } from '../../../assembly/abi.js';
 import {
-  corrupt, delay, duplicate, jitter, loss, rate, reorder,
+  corrupt, delay, duplicate, jitter, loss, mark, rate, reorder,
 } from '../../sim/elements/index.js';
 import type { Element, ElementFactory } from '../../sim/element.js';
 import { FramePool, FrameQueue, type Frame } from '../../sim/frame.js';
@@ -57,6 +57,7 @@ class Direction {
     const list: ElementFactory[] = [];
     if (spec.corrupt !== undefined) list.push(corrupt(spec.corrupt));
     if (spec.loss !== undefined) list.push(loss(spec.loss));
+    if (spec.mark !== undefined) list.push(mark(spec.mark));
     if (spec.duplicate !== undefined) list.push(duplicate(spec.duplicate));
     if (spec.rate !== undefined) list.push(rate(spec.rate));
     if (spec.delayUs !== undefined) list.push(delay(spec.delayUs));

@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 import { findSocket, open } from '../../control/client.js';
 import {
   enhancedPacket, interfaceDescription, LINKTYPE_ETHERNET, LINKTYPE_RAW, PcapngReader,
-  sectionHeader, type PcapngPacket, type PcapngRecord,
+  sectionHeader, SNAPLEN_MAX, SNAPLEN_MIN, type PcapngPacket, type PcapngRecord,
 } from '../../capture/index.js';
 import { decodeFrame, TcpdumpPrinter } from '../../decode/index.js';
 import type { TimestampStyle } from '../../decode/tcpdump-time.js';
@@ -25,6 +25,7 @@ interface DumpFlags extends ChoiceOptions {
   write?: string;
   read?: string;
   interface?: string;
+  snaplen?: string;
 }
 
 const STAMPS: readonly TimestampStyle[] = [
@@ -123,8 +124,18 @@ function countOf(text: string | undefined): number {
   throw new UsageError(`-c ${text}: a number of packets is wanted`);
 }
 
+/** The live stream's address; the stack cuts, so that less is carried. */
+function livePath(snaplen: string | undefined): string {
+  if (snaplen === undefined || snaplen === '0') return '/v1/dump';
+  const bytes = /^\d+$/.test(snaplen) ? Number(snaplen) : 0;
+  if (bytes >= SNAPLEN_MIN && bytes <= SNAPLEN_MAX) return `/v1/dump?snaplen=${bytes}`;
+  throw new UsageError(`-s ${snaplen}: bytes of each packet, ${SNAPLEN_MIN} to ${SNAPLEN_MAX}, ` +
+    'or 0 for all');
+}
+
 async function sourceOf(flags: DumpFlags): Promise<Readable> {
-  if (flags.read === undefined) return await open(await findSocket(flags), { path: '/v1/dump' });
+  const path = livePath(flags.snaplen);
+  if (flags.read === undefined) return await open(await findSocket(flags), { path });
   return flags.read === '-' ? process.stdin : createReadStream(flags.read);
 }
 
@@ -170,6 +181,7 @@ export function registerDump(program: Command, run: Run): void {
     .option('-t, --stamps', 'no times; -tt since 1970; -ttt since the last; -tttt with the day; '
       + '-ttttt since the first', more)
     .option('-c, --count <n>', 'end after so many')
+    .option('-s, --snaplen <bytes>', 'keep so many of each packet of a running stack (all)')
     .option('-w, --write <file>', 'write pcapng instead')
     .option('-r, --read <file>', 'read pcapng instead of a running stack')
     .action((words: string[], flags: DumpFlags) => run(() => dumpPackets(words, flags)));

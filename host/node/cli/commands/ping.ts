@@ -42,8 +42,8 @@ function print(formatter: PingFormatter, line: PingLine): void {
     case 'sent': formatter.sent(); return;
     case 'reply': process.stdout.write(`${formatter.reply(line)}\n`); return;
     case 'error': {
-      const { sequence, icmpType, icmpCode } = line;
-      process.stdout.write(`${formatter.error('?', sequence, icmpType, icmpCode)}\n`);
+      const { from, sequence, icmpType, icmpCode } = line;
+      process.stdout.write(`${formatter.error(from, sequence, icmpType, icmpCode)}\n`);
       return;
     }
     case 'failed': process.stdout.write(`ackorn: ${line.message}\n`); return;
