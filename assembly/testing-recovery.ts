@@ -13,8 +13,9 @@ import { SEGMENT_AT, system } from "./memory";
 import { ACK_SAMPLE_AT, AF_ECHO, AckSample, ackBegin } from "./tcp/ack-sample";
 import { BUSY_BYTES, Busy, SEGMENT_BYTES, sendStream } from "./tcp/busy";
 import {
-  congestionInit, congestionOnIdleRestart, congestionOnUndo,
+  congestionInit, congestionOnIdleRestart, congestionOnUndo, congestionSet,
 } from "./tcp/congestion/controller";
+import { cubeRoot } from "./tcp/congestion/cubic";
 import { cwndValidate } from "./tcp/congestion/validation";
 import { deliveryRate, rateAppLimited } from "./tcp/delivery-rate";
 import { rackReoWndUs, rackTimeoutUs } from "./tcp/rack";
@@ -77,6 +78,7 @@ export function testOpen(i: u32, iss: u32, mss: u32, sack: bool): void {
   tcb.sndNxt = iss;
   tcb.sndMss = <u16>mss;
   if (sack) tcb.flags |= TF_SACK_OK;
+  tcb.busy = <u32>changetype<usize>(busy);
   congestionInit(tcb, false);
   recoveryBegin(tcb, busy);
   busy.maxSndWnd = 1 << 20;
@@ -251,6 +253,15 @@ export function testIdle(i: u32, ms: u32): void {
 
 export function testUndo(i: u32): void {
   congestionOnUndo(tcbAt(i), busyAt(i));
+}
+
+/** TCP_CONGESTION; `id` of abi.ts's Congestion. */
+export function testCongestion(i: u32, id: u32): void {
+  congestionSet(tcbAt(i), id);
+}
+
+export function testCubeRoot(high: u32, low: u32): u32 {
+  return cubeRoot((<u64>high << 32) | <u64>low);
 }
 
 export function testAppLimited(i: u32): void {

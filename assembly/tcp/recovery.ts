@@ -260,7 +260,8 @@ export function recoveryOnReorderTimer(tcb: Tcb, busy: Busy): void {
   rackDetectLoss(tcb, busy, sample);
   if (sample.lostBytes == 0) return;
   if (busy.caState != CaState.Recovery) enterRecovery(tcb, busy, sample);
-  prrFollow(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) prrFollow(tcb, busy, sample);
+  congestionOnSample(tcb, busy, sample);
 }
 
 /** Marks the first segment alone: what enough duplicate ACKs prove. */

@@ -459,6 +459,7 @@ export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
         continue;
       }
       listRemove(busy, segment);
+      busy.lost += segment.length;
     }
     if (!inLostList(flags)) busy.lost += segment.length;
     segment.flags = (flags | SEG_LOST) & ~(SEG_SACKED | SEG_RETRANS | SEG_PARTIAL);

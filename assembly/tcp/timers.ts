@@ -1,7 +1,8 @@
 /**
  * The timers of a connection: one general deadline whose meaning is timerKind, the delayed ACK and
- * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it fires. RFC 9293 §3.8,
- * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
+ * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it
+ * fires. RFC 9293 §3.8, RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts
+ * (a record fired).
  */
 import {
   Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State,
