@@ -13,8 +13,9 @@ import { SEGMENT_AT, system } from "./memory";
 import { ACK_SAMPLE_AT, AF_ECHO, AckSample, ackBegin } from "./tcp/ack-sample";
 import { BUSY_BYTES, Busy, SEGMENT_BYTES, sendStream } from "./tcp/busy";
 import {
-  congestionInit, congestionOnIdleRestart, congestionOnUndo,
+  congestionInit, congestionOnIdleRestart, congestionOnUndo, congestionSet,
 } from "./tcp/congestion/controller";
+import { cubeRoot } from "./tcp/congestion/cubic";
 import { cwndValidate } from "./tcp/congestion/validation";
 import { deliveryRate, rateAppLimited } from "./tcp/delivery-rate";
 import { rackReoWndUs, rackTimeoutUs } from "./tcp/rack";
@@ -30,7 +31,7 @@ import {
   pipe, segmentAt, segmentRetransmitted, segmentsAcked, segmentsRelease, segmentsSent,
 } from "./tcp/segments";
 import { segmentsCheck } from "./tcp/segments-check";
-import { rtoLeftUs, tailSegment, tlpSent, tlpTimeoutUs } from "./tcp/tlp";
+import { tailSegment, tlpSent, tlpTimeoutUs } from "./tcp/tlp";
 
 const CONNECTIONS_MAX: u32 = 16;
 const TCBS_AT: usize = 65536;
@@ -77,6 +78,7 @@ export function testOpen(i: u32, iss: u32, mss: u32, sack: bool): void {
   tcb.sndNxt = iss;
   tcb.sndMss = <u16>mss;
   if (sack) tcb.flags |= TF_SACK_OK;
+  tcb.busy = <u32>changetype<usize>(busy);
   congestionInit(tcb, false);
   recoveryBegin(tcb, busy);
   busy.maxSndWnd = 1 << 20;
@@ -154,7 +156,7 @@ export function testProbe(i: u32, length: u32): u32 {
   } else {
     const tail = tailSegment(tcb, busy);
     if (tail == 0) return 0;
-    bytes = sendAgain(i, tail, 1);
+    bytes = sendAgain(i, tail, segmentAt(tail).length);
   }
   tlpSent(tcb, busy, length == 0);
   return bytes;
@@ -203,7 +205,7 @@ export function testState(i: u32): void {
   at = put(at, <u32>deliveryRate(busy));
   at = put(at, rackTimeoutUs(tcb, busy));
   at = put(at, rackReoWndUs(tcb, busy));
-  at = put(at, tlpTimeoutUs(tcb, busy, rtoLeftUs(tcb, busy)));
+  at = put(at, tlpTimeoutUs(tcb, busy, rtoBackedOffUs(tcb)));
   at = put(at, busy.rackRttUs);
   at = put(at, busy.frtoState);
   put(at, busy.reordSeen);
@@ -251,6 +253,15 @@ export function testIdle(i: u32, ms: u32): void {
 
 export function testUndo(i: u32): void {
   congestionOnUndo(tcbAt(i), busyAt(i));
+}
+
+/** TCP_CONGESTION; `id` of abi.ts's Congestion. */
+export function testCongestion(i: u32, id: u32): void {
+  congestionSet(tcbAt(i), id);
+}
+
+export function testCubeRoot(high: u32, low: u32): u32 {
+  return cubeRoot((<u64>high << 32) | <u64>low);
 }
 
 export function testAppLimited(i: u32): void {

@@ -98,7 +98,7 @@ export class Busy {
   sackedBlocksBelowCursor: u32;
   /** RFC 6675 RecoveryPoint / RFC 6582 recover: sndNxt when recovery began. */
   recoveryPoint: u32;
-  /** sndUna when recovery began; 0 with undoRetrans 0: nothing to undo (RFC 4015). */
+  /** sndUna when recovery began; 0: nothing to undo (RFC 4015). */
   undoMarker: u32;
   /** Retransmitted segments not yet reported as duplicates. */
   undoRetrans: u32;

@@ -12,7 +12,7 @@ import { Tcb } from "./records";
 import { deadlineIn } from "./timers";
 
 /** Busy.outputFlags: data waits for busy.pacingAt. */
-export const OF_PACED: u16 = 4;
+export const OF_PACED: u16 = 8;
 /** busy.pacingAt counts 2^-10 µs: at 10 Gbit/s a packet takes 1.2 µs. */
 const SHIFT: u64 = 10;
 /** Lateness that may be made good, µs: timers of 1 ms that a busy host serves late. */

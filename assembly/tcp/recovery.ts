@@ -260,7 +260,8 @@ export function recoveryOnReorderTimer(tcb: Tcb, busy: Busy): void {
   rackDetectLoss(tcb, busy, sample);
   if (sample.lostBytes == 0) return;
   if (busy.caState != CaState.Recovery) enterRecovery(tcb, busy, sample);
-  prrFollow(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) prrFollow(tcb, busy, sample);
+  congestionOnSample(tcb, busy, sample);
 }
 
 /** Marks the first segment alone: what enough duplicate ACKs prove. */
@@ -384,6 +385,7 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
     undoBegin(tcb, busy);
     tcb.ssthresh = congestionOnTimeout(tcb, busy);
   }
+  if (sack && forget) undoForget(busy); // what the peer threw away is lost whatever comes
   // So much SACKed and still a time-out: DupThresh had grown too far (Linux).
   if (reordered && before <= CaState.Disorder) {
     busy.reordering = <u8>min<u32>(busy.reordering, dupThresh());

@@ -1,7 +1,8 @@
 /**
  * The timers of a connection: one general deadline whose meaning is timerKind, the delayed ACK and
- * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it fires. RFC 9293 §3.8,
- * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
+ * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it
+ * fires. RFC 9293 §3.8, RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts
+ * (a record fired).
  */
 import {
   Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State,
@@ -167,7 +168,9 @@ function timeoutResume(tcb: Tcb, busy: Busy): void {
 /** New data was sent: the loss probe's time counts from now. */
 export function lossProbeArm(tcb: Tcb, busy: Busy): void {
   if (tcb.timerKind == TimerKind.Reorder) return;
-  const us = tlpTimeoutUs(tcb, busy, rtoLeftUs(tcb, busy));
+  // A head that is overdue (an undo has put it back into flight) must not make it a probe at once.
+  const left = rtoLeftUs(tcb, busy);
+  const us = tlpTimeoutUs(tcb, busy, left > 1 ? left : rtoBackedOffUs(tcb));
   if (us != 0) timerSet(tcb, TimerKind.Tlp, us);
 }
 

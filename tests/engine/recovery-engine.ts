@@ -59,7 +59,7 @@ export class Engine {
     const instance = new WebAssembly.Instance(module, {});
     this.#exports = instance.exports as never;
     const memory = instance.exports['memory'] as WebAssembly.Memory;
-    this.#scratch = 131072 + segments * 48;
+    this.#scratch = 131072 + segments * 56;
     memory.grow(Math.ceil((this.#scratch + segments * 12) / 65536));
     this.u32 = new Uint32Array(memory.buffer);
     this.call('testBoot', segments);
