@@ -65,7 +65,8 @@ export class LinkRing {
   }
 
   /**
-   * Copies a frame in, or as much of it as `frame` has. @param vnet its virtio_net_hdr, where the link has one
+   * Copies a frame in, or as much of it as `frame` has.
+   * @param vnet its virtio_net_hdr, where the link has one
    * @returns false when no entry is free; the caller counts it (rxMissed) or waits
    */
   receive(frame: Uint8Array, length: number, vnet?: Uint8Array): boolean {

@@ -107,6 +107,7 @@ export const nagle: Scenario = {
   title: 'a request in two small writes stalls on Nagle with delayed ACK; three cures',
   cases: CURES.map((cure): Case => ({ columns: { cure }, setup: setup(cure) })),
   shows: ['rounds', 'meanMs', 'worstMs'],
+  golden: [{ figure: 'worstMs', better: 'less', tolerance: 0.05 }],
   expect: [
     ...CURES.map((cure) => ({ figure: 'rounds', row: { cure }, atLeast: ROUNDS })),
     { figure: 'worstMs', row: { cure: 'none' }, atLeast: 45 },

@@ -9,7 +9,7 @@ import { onePath, type PathSpec } from './paths.js';
 
 const MSS = 1448;
 
-/** There is room for all of it at once: segments are full, and the nth is where it is said to be. */
+/** There is room for all of it at once: segments are full, and the nth is where it should be. */
 const transfer = (segments: number) => ({
   from: 'sender', to: 'receiver', bytes: segments * MSS, keepOpen: true,
   options: { SO_SNDBUF: 1_000_000 },

@@ -55,7 +55,8 @@ const link = object({
 }, ['between', 'delayMs']);
 
 const flow = object({
-  name: text, from: text, to: text, start: seconds, end: seconds, bytes: positive, keepOpen: truth, cc,
+  name: text, from: text, to: text, start: seconds, end: seconds, bytes: positive,
+  keepOpen: truth, cc,
   options, receiverOptions: options, readFrom: seconds,
 }, ['from', 'to']);
 
