@@ -139,11 +139,11 @@ export enum Config {
   tcp_pacing_ss_ratio,
   tcp_pacing_ca_ratio,
   tcp_notsent_lowat,
+  tcp_ecn_fallback,
   /** 1: every connection is paced; 0: those with bbr or SO_MAX_PACING_RATE (Linux: qdisc fq). */
   tcp_pacing,
   /** 0 off, 1 as Linux's cubic, 2 HyStart++ (RFC 9406). */
   tcp_cubic_hystart,
-  tcp_ecn_fallback,
 }
 
 // ---- Links: rings shared with the host -------------------------------------------------------

@@ -31,7 +31,7 @@ import {
   pipe, segmentAt, segmentRetransmitted, segmentsAcked, segmentsRelease, segmentsSent,
 } from "./tcp/segments";
 import { segmentsCheck } from "./tcp/segments-check";
-import { rtoLeftUs, tailSegment, tlpSent, tlpTimeoutUs } from "./tcp/tlp";
+import { tailSegment, tlpSent, tlpTimeoutUs } from "./tcp/tlp";
 
 const CONNECTIONS_MAX: u32 = 16;
 const TCBS_AT: usize = 65536;
@@ -156,7 +156,7 @@ export function testProbe(i: u32, length: u32): u32 {
   } else {
     const tail = tailSegment(tcb, busy);
     if (tail == 0) return 0;
-    bytes = sendAgain(i, tail, 1);
+    bytes = sendAgain(i, tail, segmentAt(tail).length);
   }
   tlpSent(tcb, busy, length == 0);
   return bytes;
@@ -205,7 +205,7 @@ export function testState(i: u32): void {
   at = put(at, <u32>deliveryRate(busy));
   at = put(at, rackTimeoutUs(tcb, busy));
   at = put(at, rackReoWndUs(tcb, busy));
-  at = put(at, tlpTimeoutUs(tcb, busy, rtoLeftUs(tcb, busy)));
+  at = put(at, tlpTimeoutUs(tcb, busy, rtoBackedOffUs(tcb)));
   at = put(at, busy.rackRttUs);
   at = put(at, busy.frtoState);
   put(at, busy.reordSeen);

@@ -47,10 +47,10 @@ export class AckSample {
   rateIntervalUs: u32;
   /** Segment records looked at for this ACK (tests hold it to a bound). */
   visited: u32;
-  /** Bytes in flight at which losses passed LOSS_THRESH, while AF_LOSS_HIGH (delivery-rate.ts). */
-  lossInFlight: u32;
   /** Our clock in ms when the segment left that this ACK echoes, while AF_ECHO (RFC 7323). */
   echoMs: u32;
+  /** Bytes in flight at which losses passed LOSS_THRESH, while AF_LOSS_HIGH (delivery-rate.ts). */
+  lossInFlight: u32;
 }
 export const ACK_SAMPLE_AT: usize = SEGMENT_AT + 128;
 export const RTT_NONE: u32 = 0xffffffff;
@@ -77,6 +77,7 @@ export const AF_ECE: u32 = 2048;
 /** More than LOSS_THRESH of a flight was lost; it was sent in an application-limited stretch. */
 export const AF_LOSS_HIGH: u32 = 1 << 20;
 export const AF_LOSS_APP_LIMITED: u32 = 1 << 21;
+
 /** echoMs is filled. */
 export const AF_ECHO: u32 = 1 << 16;
 /** Marked lost, never sent again, and delivered after all: the verdict was wrong. */

@@ -98,7 +98,7 @@ export class Busy {
   sackedBlocksBelowCursor: u32;
   /** RFC 6675 RecoveryPoint / RFC 6582 recover: sndNxt when recovery began. */
   recoveryPoint: u32;
-  /** sndUna when recovery began; 0 with undoRetrans 0: nothing to undo (RFC 4015). */
+  /** sndUna when recovery began; 0: nothing to undo (RFC 4015). */
   undoMarker: u32;
   /** Retransmitted segments not yet reported as duplicates. */
   undoRetrans: u32;
@@ -146,7 +146,6 @@ export class Busy {
   appLimited: u32;
   /** Segments delivered by ACKs with ECN-Echo (tcp_info). */
   deliveredCe: u32;
-  reserved0: u32;
   /** Last sample: bytes over intervalUs. */
   rateDelivered: u32;
   rateIntervalUs: u32;
@@ -191,7 +190,7 @@ export class Busy {
   cc13: u64;
   cc14: u64;
 }
-export const BUSY_BYTES: u32 = 504;
+export const BUSY_BYTES: u32 = 496;
 
 /** One for each sent super-segment or part of it between MSS boundaries; 56 bytes. */
 @unmanaged

@@ -307,8 +307,8 @@ function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reaso
   if (reason != 0) why = reason;
   const sentBytes = done < payload ? done : bytes; // the ring may have filled up on the way
   trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, sentBytes, why);
-  pacingSent(busy, sentBytes);
   if (segment.seq == tcb.sndUna && sentBytes != 0) timeoutRestart(tcb);
+  pacingSent(busy, sentBytes);
   if (sentBytes != 0) segmentRetransmitted(tcb, busy, segment, sentBytes);
 }
 

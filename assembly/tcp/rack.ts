@@ -37,13 +37,20 @@ function sentAfter(time: u32, end: u32, otherTime: u32, otherEnd: u32): bool {
 }
 
 //= rfc8985 6.2
-/** Bytes of `segment` up to `end` are delivered for the first time: is it the newest one sent? */
-export function rackOnDelivered(busy: Busy, sample: AckSample, segment: Segment, end: u32): void {
+/**
+ * Bytes of `segment` up to `end` are delivered for the first time: is it the newest one sent?
+ * `sacked`: beyond a hole, where the peer echoes what came before the hole, so that the echo says
+ * nothing of this segment (RFC 7323 §4.3); then the RTT alone tells, as on Linux.
+ */
+export function rackOnDelivered(
+  busy: Busy, sample: AckSample, segment: Segment, end: u32, sacked: bool,
+): void {
   const sent = segment.txTimeUs;
   const rtt = max<u32>(system().now32 - sent, 1);
   if (segment.flags & SEG_EVER_RETRANS) {
     // Step 2: it may be the original that arrived, and then it tells nothing about when.
-    if (sample.flags & AF_ECHO && <i32>(sample.echoMs - clockMsAt(sent)) < 0) return;
+    const echoed = !sacked && (sample.flags & AF_ECHO) != 0;
+    if (echoed && <i32>(sample.echoMs - clockMsAt(sent)) < 0) return;
     if (rtt < minRttUs(busy)) return;
   }
   const first = busy.rackRttUs == 0;

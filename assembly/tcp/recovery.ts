@@ -385,6 +385,7 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
     undoBegin(tcb, busy);
     tcb.ssthresh = congestionOnTimeout(tcb, busy);
   }
+  if (sack && forget) undoForget(busy); // what the peer threw away is lost whatever comes
   // So much SACKed and still a time-out: DupThresh had grown too far (Linux).
   if (reordered && before <= CaState.Disorder) {
     busy.reordering = <u8>min<u32>(busy.reordering, dupThresh());

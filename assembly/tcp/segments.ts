@@ -317,7 +317,7 @@ export function segmentMarkSacked(
   if (flags & SEG_LOST) busy.lostBytes -= length;
   if (flags & SEG_RETRANS) busy.retransBytes -= length;
   rateOnDelivered(busy, sample, segment);
-  rackOnDelivered(busy, sample, segment, segmentEnd(segment));
+  rackOnDelivered(busy, sample, segment, segmentEnd(segment), true);
   if ((flags & SEG_EVER_RETRANS) == 0) {
     if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
     const rtt = system().now32 - segment.txTimeUs;
@@ -417,7 +417,7 @@ function acked(
     if (flags & SEG_RETRANS) busy.retransBytes -= bytes;
     sample.deliveredBytes += bytes;
     rateOnDelivered(busy, sample, segment);
-    rackOnDelivered(busy, sample, segment, segment.seq + bytes);
+    rackOnDelivered(busy, sample, segment, segment.seq + bytes, false);
     if ((flags & SEG_EVER_RETRANS) == 0) {
       if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
       const rtt = system().now32 - segment.txTimeUs;
@@ -461,6 +461,7 @@ export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
       listRemove(busy, segment);
       busy.lost += segment.length;
     }
+    if (!inLostList(flags)) busy.lost += segment.length;
     segment.flags = (flags | SEG_LOST) & ~(SEG_SACKED | SEG_RETRANS | SEG_PARTIAL);
     busy.lostBytes += segment.length;
     listAppend(busy, segment);

@@ -168,7 +168,9 @@ function timeoutResume(tcb: Tcb, busy: Busy): void {
 /** New data was sent: the loss probe's time counts from now. */
 export function lossProbeArm(tcb: Tcb, busy: Busy): void {
   if (tcb.timerKind == TimerKind.Reorder) return;
-  const us = tlpTimeoutUs(tcb, busy, rtoLeftUs(tcb, busy));
+  // A head that is overdue (an undo has put it back into flight) must not make it a probe at once.
+  const left = rtoLeftUs(tcb, busy);
+  const us = tlpTimeoutUs(tcb, busy, left > 1 ? left : rtoBackedOffUs(tcb));
   if (us != 0) timerSet(tcb, TimerKind.Tlp, us);
 }
 

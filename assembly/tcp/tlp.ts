@@ -11,7 +11,7 @@ import { treapNext, treapPrev } from "../core/treap";
 import { system } from "../memory";
 import { AF_ADVANCED, AF_DSACK_TLP, AF_DUPLICATE, AF_NEW_SACK, AckSample } from "./ack-sample";
 import {
-  Busy, CaState, RF_TLP_OUT, RF_TLP_RETRANS, SEG_LOST, SEG_RETRANS, SEG_SACKED,
+  Busy, CaState, RF_TLP_OUT, RF_TLP_RETRANS, SEG_FIN, SEG_LOST, SEG_RETRANS, SEG_SACKED,
 } from "./busy";
 import { TF_SACK_OK, Tcb } from "./records";
 import { rtoBackedOffUs } from "./rtt";
@@ -56,7 +56,9 @@ export function tailSegment(tcb: Tcb, busy: Busy): usize {
   if (at == 0) return 0;
   const segment = segmentAt(at);
   if (segment.flags & (SEG_LOST | SEG_RETRANS)) return 0;
-  const front = boundaryBefore(tcb, segment, segment.length - 1);
+  // A FIN rides on the last segment however full it is.
+  const data = segment.length - (segment.flags & SEG_FIN ? 1 : 0);
+  const front = data == 0 ? 0 : boundaryBefore(tcb, segment, data - 1);
   if (front == 0) return at;
   return segmentsSplit(busy, segment, front) ? treapNext(at) : 0;
 }

@@ -19,7 +19,7 @@ import { segmentsIn, segmentsUnmarkLost } from "./segments";
 export function undoBegin(tcb: Tcb, busy: Busy): void {
   // Echoes of what an episode before this one sent again must not pass for originals of this one.
   if (stateOf(busy) < CaState.Recovery && busy.retransBytes == 0) busy.retransStampMs = 0;
-  busy.undoMarker = tcb.sndUna;
+  busy.undoMarker = max<u32>(tcb.sndUna, 1); // 0 says that there is nothing to undo
   // -1: nothing sent again yet, so that no duplicate can clear it before something is.
   busy.undoRetrans = busy.retransBytes == 0 ? 0xffffffff : segmentsIn(tcb, busy.retransBytes);
   busy.priorSsthresh = currentSsthresh(tcb, busy);
@@ -41,7 +41,7 @@ export function undoForget(busy: Busy): void {
 // @ts-ignore: decorator
 @inline
 export function undoPossible(busy: Busy): bool {
-  return (busy.undoMarker | busy.undoRetrans) != 0;
+  return busy.undoMarker != 0;
 }
 
 //= rfc3522 3.2
@@ -69,7 +69,7 @@ export function undoReduction(tcb: Tcb, busy: Busy, unmark: bool): void {
 //= rfc3708 3
 /** All that was sent again is reported as a duplicate. */
 export function undoByDsack(tcb: Tcb, busy: Busy): bool {
-  if (busy.undoMarker == 0 || busy.undoRetrans != 0) return false;
+  if (!undoPossible(busy) || busy.undoRetrans != 0) return false;
   undoReduction(tcb, busy, false);
   count(Counter.TcpExtTCPDSACKUndo);
   return true;

@@ -307,7 +307,16 @@ both('established · time-out · CWR with the first new data after it', (b) => {
   sock.writeAll(1000);
   peer.expect({ flags: 'P.', len: 1000, tos: ECT0 });
   peer.sends({ flags: '.' });
-});
+}, { config: { tcp_early_retrans: 0, tcp_frto: 0 } });
+
+both('established · time-out that was needless (F-RTO) · undone, no CWR', (b) => {
+  const { sock, peer } = flight(b, 10);
+  peer.expect({ flags: '.', seq: 1, len: 1000, tos: 0, after: 190, within: 60 });
+  peer.sends({ flags: '.', ack: 10_001 });
+  sock.writeAll(1000);
+  peer.expect({ flags: 'P.', len: 1000, tos: ECT0 });
+  peer.sends({ flags: '.' });
+}, { config: { tcp_early_retrans: 0 } });
 
 both('CWR owed · the connection goes quiet · told with the next data', (b) => {
   const { sock, peer } = flight(b);

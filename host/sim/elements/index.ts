@@ -13,5 +13,6 @@ export { blackhole, outage, type Outage } from './outage.js';
 export { tailDrop, type Discipline } from './queue.js';
 export { rate } from './rate.js';
 export { reorder } from './reorder.js';
+export { spike, type Spike } from './spike.js';
 export { stripOptions } from './strip-options.js';
 export { tap, type TapCallback } from './tap.js';
