@@ -38,7 +38,7 @@ describe('slow start', () => {
     assert.ok(new Flow(cubic, path).to(2).info.total_retrans > 500);
   });
 
-  test('HyStart++ in a queue of 12 BDP · a quarter as fast from the rising RTT on, then over', () => {
+  test('HyStart++ in a queue of 12 BDP · a quarter as fast once the RTT rises, then over', () => {
     const buffers = { tcp_rmem_max: 1 << 23, tcp_wmem_max: 1 << 23, arenaBytes: 1 << 24 };
     const config = { tcp_cubic_hystart: 2, ...buffers };
     const flow = new Flow(cubic, { mbps: 100, rttMs: 40, queue: 12, config }).to(3);
