@@ -234,7 +234,7 @@ export function updateAggregation(tcb: Tcb, b: Bbr, bytes: u32): void {
     }
   }
   const now = system().now32;
-  let expected = <u64>bbrBw(b) * (now - b.extraAtUs) / 1_000_000;
+  let expected = <u64>maxBw(b) * (now - b.extraAtUs) / 1_000_000;
   if (<u64>b.extraBytes <= expected) {
     b.extraBytes = 0;
     b.extraAtUs = now;

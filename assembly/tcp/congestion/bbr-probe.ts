@@ -19,6 +19,8 @@ import { cubeRoot } from "./cubic";
 
 /** Rounds without a quarter more rate after which the pipe is taken to be full. */
 const FULL_ROUNDS: u8 = 3;
+/** The same in ProbeBW_UP: a third one, at a quarter above the rate, fills a queue of one BDP. */
+const UP_FULL_ROUNDS: u8 = 2;
 /** ACKs with losses in a round that end Startup when more than 2 % was lost. */
 const STARTUP_LOSS_EVENTS: u8 = 6;
 const DRAIN_ROUNDS: u8 = 3;
@@ -81,7 +83,8 @@ export function checkFullBw(b: Bbr, sample: AckSample, bw: u32): void {
     return;
   }
   b.fullBwCount++;
-  if (b.fullBwCount >= FULL_ROUNDS) b.flags |= BF_FULL_NOW | BF_FULL_REACHED;
+  const rounds = has(b, BF_FULL_REACHED) ? UP_FULL_ROUNDS : FULL_ROUNDS;
+  if (b.fullBwCount >= rounds) b.flags |= BF_FULL_NOW | BF_FULL_REACHED;
 }
 
 /** CheckStartupDone: the rate stands, or losses say that the buffer is full. */
