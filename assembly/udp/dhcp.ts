@@ -193,14 +193,7 @@ function acknowledged(packet: Packet, link: Link, own: LinkAuto, at: usize): voi
     const told = readBe16(mtu);
     if (told >= IPV4_MIN_MTU && told <= link.mtu) own.mtu4 = told;
   }
-  const seconds = max(lease, LEASE_LEAST);
-  const half = dhcpNumber(at, OPTION_RENEWAL, seconds >> 1);
-  const most = dhcpNumber(at, OPTION_REBINDING, seconds - (seconds >> 3));
-  const rebind = most < seconds ? most : seconds - (seconds >> 3);
-  const end = seconds == FOREVER_S;
-  own.dhcpExpiryS = end ? FOREVER_S : own.dhcpAskedS + min<u32>(seconds, 0x7fffffff);
-  own.dhcpRebindS = end ? FOREVER_S : own.dhcpAskedS + min<u32>(rebind, 0x7fffffff);
-  own.dhcpRenewS = end ? FOREVER_S : own.dhcpAskedS + min<u32>(min(half, rebind >> 1), 0x7fffffff);
+  leaseTimes(own, at, lease);
   const made = addressBegin(0, 0, MAPPED_WORD, address, own.dhcpPrefix, link.id, Origin.Dhcp);
   if (made < 0) return restart(link, DECLINED);
   addressEntry(made).validS = own.dhcpExpiryS;
@@ -208,7 +201,21 @@ function acknowledged(packet: Packet, link: Link, own: LinkAuto, at: usize): voi
   if (router != 0 && usable(readU32(router))) defaultRoute(link, own, readU32(router));
   own.dhcp = <u8>Dhcp.Bound;
   own.dhcpRetries = 0;
-  if (!end) sleepUntilRenewal(link, own);
+  if (own.dhcpExpiryS != FOREVER_S) sleepUntilRenewal(link, own);
+}
+
+/** T1 before T2 before the end, whatever the server says (§4.4.5: half, and seven eighths). */
+function leaseTimes(own: LinkAuto, at: usize, lease: u32): void {
+  own.pending &= ~PENDING_DHCP;
+  own.dhcpExpiryS = FOREVER_S;
+  if (lease == FOREVER_S) return;
+  const seconds = min<u32>(max(lease, LEASE_LEAST), 0x7fffffff);
+  const told2 = dhcpNumber(at, OPTION_REBINDING, seconds);
+  const rebind = told2 < seconds ? told2 : seconds - (seconds >> 3);
+  const told1 = dhcpNumber(at, OPTION_RENEWAL, seconds >> 1);
+  own.dhcpExpiryS = own.dhcpAskedS + seconds;
+  own.dhcpRebindS = own.dhcpAskedS + rebind;
+  own.dhcpRenewS = own.dhcpAskedS + (told1 < rebind ? told1 : rebind >> 1);
 }
 
 function sleepUntilRenewal(link: Link, own: LinkAuto): void {
