@@ -88,8 +88,8 @@ export interface BoardWords {
 const LISTS = ['addr', 'peer-addr', 'gateway', 'route', 'http'] as const;
 const TABLES = ['sysctl', 'limit'] as const;
 const TEXTS = [
-  'name', 'link', 'netns', 'mtu', 'mac', 'vlan', 'echo', 'discard', 'chargen', 'daytime', 'iperf3', 'pcap',
-  'control', 'impair',
+  'name', 'link', 'netns', 'mtu', 'mac', 'vlan', 'echo', 'discard', 'chargen', 'daytime', 'iperf3',
+  'pcap', 'control', 'impair',
 ] as const;
 
 export const DEFAULT_ADDRESS = '10.99.0.2/24';
