@@ -18,7 +18,7 @@ import {
   PENDING_ROUTER,
 } from "../link/link";
 import {
-  LEARN_CREATE, LEARN_OVERRIDE, LEARN_ROUTER, neighborLearn, neighborPathsForget,
+  LEARN_CREATE, LEARN_OVERRIDE, neighborLearn, neighborPathsForget,
   neighborsForget,
 } from "../link/neighbor";
 import { system } from "../memory";
@@ -28,8 +28,8 @@ import { macIsGroup } from "../wire/ethernet";
 import { ND_MTU, ND_PREFIX, ND_SOURCE_MAC, ndOption } from "../wire/icmpv6";
 import { IPV6_MIN_MTU } from "../wire/ipv6";
 import {
-  addressBegin, addressTimer, addressWaits, afterMs, isDue, jitter, linkWake, listenerAfter,
-  listenerJoin, listenerNext, routerAsk,
+  addressBegin, addressesAgain, addressTimer, addressWaits, afterMs, isDue, jitter, linkWake,
+  listenerAfter, listenerJoin, listenerNext, routerAsk,
 } from "./dad";
 import { listenerReport, ndRouterSolicit } from "./nd-send";
 import { isLinkLocal, isMapped, isMulticast, Packet } from "./packet";
@@ -69,12 +69,14 @@ export function autoconfStart(id: u32): void {
   const own = linkAuto(link);
   neighborsForget(id);
   if (!linkIsUp(link) || own.kind == 0) return;
+  addressesAgain(link);
   if (own.wanted & (AUTO_IPV6 | AUTO_SLAAC)) {
     if (linkLocalIndex(id) < 0) interfaceAddress(link, LINK_LOCAL, 0, Origin.LinkLocal);
     else routerAsk(link);
     listenerJoin(link);
   }
   if (own.wanted & AUTO_DHCP) dhcpStart(link);
+  rearm(link, own);
 }
 
 /** The link went down: whoever was there may be gone. */
@@ -117,7 +119,8 @@ export function autoconfTimer(own: LinkAuto): void {
     const e = addressEntry(i);
     if (e.link != <u8>link.id) continue;
     if (e.flags != ADDRESS_TOMBSTONE && e.validS <= system().nowS) addressExpire(i);
-    if (addressWaits(i) && isDue(e.deadline)) addressTimer(i);
+    // nothing is proved by the silence of a link that is down
+    if (linkIsUp(link) && addressWaits(i) && isDue(e.deadline)) addressTimer(i);
   }
   routesExpire(link);
   if (own.pending & PENDING_CONFLICT) conflictSolve(link, own);
@@ -149,7 +152,7 @@ function rearm(link: Link, own: LinkAuto): void {
   for (let i: u32 = 0; i < s.addressCount; i++) {
     const e = addressEntry(i);
     if (e.link != <u8>link.id || e.flags == ADDRESS_TOMBSTONE) continue;
-    if (addressWaits(i)) linkWake(link, e.deadline);
+    if (linkIsUp(link) && addressWaits(i)) linkWake(link, e.deadline);
     wakeAtS(link, e.validS);
   }
   for (let i: u32 = 0; i < config(Config.routesMax); i++) {
@@ -236,7 +239,7 @@ export function routerAdvertised(packet: Packet, link: Link, options: usize): vo
   }
   const mac = ndOption(options, end, ND_SOURCE_MAC);
   if (mac != 0 && !macIsGroup(readU32(mac + 2))) {
-    const flags = LEARN_CREATE | LEARN_OVERRIDE | (lifetime != 0 ? LEARN_ROUTER : 0);
+    const flags = LEARN_CREATE | LEARN_OVERRIDE;
     neighborLearn(link, router, readU32(mac + 2), readU16(mac + 6), flags);
   }
   const mtu = ndOption(options, end, ND_MTU);

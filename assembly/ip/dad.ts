@@ -152,6 +152,23 @@ function addressReady(i: u32): void {
   }
 }
 
+/** The link is up again: it may be another network, where others have or remember our addresses. */
+export function addressesAgain(link: Link): void {
+  const n = system().addressCount;
+  for (let i: u32 = 0; i < n; i++) {
+    const e = addressEntry(i);
+    if (e.link != <u8>link.id) continue;
+    const v4 = isMapped(e.w0, e.w1, e.w2);
+    if (e.flags == ADDRESS_TENTATIVE) {
+      e.probesLeft = <u8>min<u32>(config(v4 ? Config.arp_probes : Config.dad_transmits), 255);
+      e.deadline = afterMs(jitter(PROBE_WAIT));
+    } else if (e.flags == ADDRESS_USED && v4) {
+      e.announcesLeft = ANNOUNCE_NUM;
+      e.deadline = afterMs(0);
+    }
+  }
+}
+
 /** Has the address anything to do at its deadline? */
 export function addressWaits(i: u32): bool {
   const e = addressEntry(i);

@@ -9,7 +9,6 @@ import { count } from "../core/counters";
 import { Link, linkAt, linkIsEthernet } from "../link/link";
 import {
   LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED, Neighbor, neighborFind, neighborLearn,
-  neighborNoRouter,
 } from "../link/neighbor";
 import { macIsGroup } from "../wire/ethernet";
 import { IcmpHeader } from "../wire/icmpv4";
@@ -135,7 +134,5 @@ function advertisementInput(packet: Packet, link: Link): void {
   if (flags & NA_SOLICITED) learned |= LEARN_SOLICITED;
   if (flags & NA_OVERRIDE) learned |= LEARN_OVERRIDE;
   neighborLearn(link, target, high, low, learned);
-  if (flags & NA_ROUTER) return;
-  neighborNoRouter(link.id, target);
-  routerGone(link, target);
+  if ((flags & NA_ROUTER) == 0) routerGone(link, target);
 }

@@ -15,7 +15,7 @@ import { count, countMany } from "../core/counters";
 import { invariant } from "../core/invariant";
 import { siphash24 } from "../core/siphash";
 import { Link, linkAuto, linkHeaderBytes, linkIsEthernet, linkIsUp } from "../link/link";
-import { Neighbor, neighborFor, neighborSend } from "../link/neighbor";
+import { Neighbor, neighborFor, neighborSend, NF_ROUTER } from "../link/neighbor";
 import { txHeader, txPublish, txReserve } from "../link/output";
 import { system } from "../memory";
 import { Endpoint } from "../tcp/records";
@@ -155,8 +155,10 @@ function nextHop(link: Link, destination: usize, isV6: bool): usize {
     count(isV6 ? Counter.Ip6OutNoRoutes : Counter.IpOutNoRoutes);
     return 0;
   }
-  const neighbor = neighborFor(link.id, ipState().hopAt);
+  const hop: usize = ipState().hopAt;
+  const neighbor = neighborFor(link.id, hop);
   if (neighbor == 0) return 0;
+  if (hop != destination) changetype<Neighbor>(neighbor).flags |= NF_ROUTER;
   link.last0 = w0;
   link.last1 = w1;
   link.last2 = w2;

@@ -9,7 +9,7 @@ import { config } from "../config";
 import { copyBytes, readU32, writeU32 } from "../core/bytes";
 import { count } from "../core/counters";
 import { linkAt, linkIsEthernet } from "../link/link";
-import { Neighbor, neighborFind, neighborPathsForget } from "../link/neighbor";
+import { Neighbor, neighborFind, neighborNoRouter, neighborPathsForget } from "../link/neighbor";
 import { system } from "../memory";
 import { isMapped, isMulticast, MAPPED_WORD } from "./packet";
 import { ADDRESS_USED, addressEntry, addressWords, commonBits, FOREVER_S } from "./route";
@@ -175,7 +175,9 @@ function sameWords(a: usize, b: usize): bool {
 /** Entry `i` is none any more. 0, or -EINVAL. */
 export function routeRemove(i: u32): i32 {
   if (i >= config(Config.routesMax) || routeEntry(i).origin == 0) return -Errno.EINVAL;
-  routeEntry(i).origin = 0;
+  const r = routeEntry(i);
+  r.origin = 0;
+  neighborNoRouter(r.link, changetype<usize>(r) + offsetof<Route>("g0"));
   neighborPathsForget();
   return 0;
 }

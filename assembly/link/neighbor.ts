@@ -65,7 +65,7 @@ export const NEIGHBOR_BYTES: u32 = 64;
 if (offsetof<Neighbor>() != NEIGHBOR_BYTES) ERROR("Neighbor");
 if (offsetof<Neighbor>("kind") != 38) ERROR("Neighbor.kind stands where Endpoint.kind does");
 
-/** It is a router, or was named as one. */
+/** A route of ours leads through it: as many as there are routes at most. */
 export const NF_ROUTER: u16 = 1;
 /** A packet of ours was for it. */
 const NF_USED: u16 = 2;
@@ -74,7 +74,6 @@ const NF_USED: u16 = 2;
 export const LEARN_CREATE: u32 = 1; // worth an entry of its own: it asked for us
 export const LEARN_SOLICITED: u32 = 2; // the answer to a question of ours
 export const LEARN_OVERRIDE: u32 = 4; // a MAC that we hold may be replaced
-export const LEARN_ROUTER: u32 = 8;
 
 /** A waiting packet: next block, bytes, log2 of the block; the frame from here on. */
 const WAIT_BYTES: u32 = 4;
@@ -349,7 +348,6 @@ export function neighborLearn(link: Link, at: usize, high: u32, low: u32, flags:
   const known = n.state != <u8>NeighborState.None && n.state != <u8>NeighborState.Incomplete &&
     n.state != <u8>NeighborState.Failed;
   const other = n.macHigh != high || n.macLow != low;
-  if (flags & LEARN_ROUTER) n.flags |= NF_ROUTER;
   if (known && other && (flags & LEARN_OVERRIDE) == 0) {
     if (n.state == <u8>NeighborState.Reachable) n.state = <u8>NeighborState.Stale;
     return;
@@ -364,7 +362,7 @@ export function neighborLearn(link: Link, at: usize, high: u32, low: u32, flags:
   queueFlush(n);
 }
 
-/** A router no longer says that it is one. */
+/** No route leads through it any more. */
 export function neighborNoRouter(link: u32, at: usize): void {
   const record = neighborFind(link, at);
   if (record != 0) changetype<Neighbor>(record).flags &= ~NF_ROUTER;

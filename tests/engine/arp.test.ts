@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { AddressState, Errno, NeighborState, Table } from '../../assembly/abi.js';
 import { parseAddress } from '../../host/core/address.js';
 import {
-  arp, ARP, BROADCAST, ethernet, EthernetLab, MAC, PEER, PEER_MAC, readArp, US,
+  arp, BROADCAST, EthernetLab, MAC, PEER, PEER_MAC, readArp, US,
 } from '../support/ethernet-lab.js';
 
 const NOBODY = '0.0.0.0';
@@ -141,7 +141,23 @@ test('arp · link down and up · silent, then announced again', () => {
   lab.engine.linkSet(0, false);
   assert.equal(lab.neighbors().length, 0);
   assert.equal(lab.exchange(request(US)).length, 0);
+  lab.take();
   lab.engine.linkSet(0, true);
+  lab.run(5000);
+  const again = lab.arps().map(({ from, target }) => [from, target]);
+  assert.deepEqual(again, [[US, US], [US, US]]);
   assert.equal(lab.exchange(request(US)).length, 1);
-  assert.equal(ethernet(MAC, MAC, ARP, new Uint8Array(0)).length, 14);
+});
+
+test('arp · link down while an address is probed for · the silence proves nothing', () => {
+  const lab = new EthernetLab({ config: { arp_probes: 3 } });
+  lab.run(1500);
+  lab.engine.linkSet(0, false);
+  lab.run(60_000);
+  assert.equal(lab.addresses()[0]?.state, AddressState.Tentative);
+  lab.take();
+  lab.engine.linkSet(0, true);
+  lab.run(8000);
+  assert.equal(lab.arps().filter(({ from }) => from === NOBODY).length, 3, 'from the beginning');
+  assert.equal(lab.addresses()[0]?.state, AddressState.Preferred);
 });

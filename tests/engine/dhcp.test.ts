@@ -342,7 +342,7 @@ test('dhcp · link down and up · asks for its lease again', () => {
   lab.take();
   lab.engine.linkSet(0, true);
   lab.run(2000);
-  assert.equal(lab.arps()[0]?.target, SERVER);
+  assert.ok(lab.arps().some(({ target }) => target === SERVER), 'to renew from it');
   assert.equal(lab.state(), Dhcp.Renewing);
 });
 

@@ -208,6 +208,23 @@ test('slaac · flood of advertisements · half of the tables at most, the host c
   assert.ok(lab.neighbors().length <= 64);
 });
 
+test('slaac · flood of routers · a neighbour still finds room, the router in use stays', () => {
+  const lab = slaac({ addresses: ['fd00::1/64'], config: { neighborsMax: 8, routesMax: 32 } });
+  lab.run(100);
+  lab.exchange(advertise());
+  lab.run(100);
+  lab.ping('2001:db8:99::1');
+  lab.poll();
+  for (let i = 0; i < 300; i++) {
+    lab.inject(advertise({ from: `fe80::${(i + 999).toString(16)}`, prefixes: [] }));
+    if (i % 16 === 15) lab.poll(1000);
+  }
+  lab.poll();
+  assert.equal(lab.neighbor(ROUTER)?.mac, ROUTER_MAC);
+  lab.exchange(neighborSolicit(PEER_MAC, 'fd00::2', solicitedGroup('fd00::1'), 'fd00::1'));
+  assert.equal(lab.neighbor('fd00::2')?.mac, PEER_MAC);
+});
+
 test('slaac · duplicate link-local address · EUI-64 gives up, stable privacy takes another', () => {
   for (const mode of [0, 2]) {
     const lab = slaac({ config: { dad_transmits: 1, addr_gen_mode: mode } });
