@@ -145,6 +145,11 @@ export enum Config {
   tcp_pacing_ss_ratio,
   tcp_pacing_ca_ratio,
   tcp_notsent_lowat,
+  tcp_ecn_fallback,
+  /** 1: every connection is paced; 0: those with bbr or SO_MAX_PACING_RATE (Linux: qdisc fq). */
+  tcp_pacing,
+  /** 0 off, 1 as Linux's cubic, 2 HyStart++ (RFC 9406). */
+  tcp_cubic_hystart,
 
   // Neighbours (Linux's net.ipv4.neigh.*), for ARP and neighbour discovery alike
   base_reachable_time_ms = 96,
@@ -340,7 +345,7 @@ export enum Option {
   SO_RCVBUF,
   SO_SNDBUF,
   SO_RCVLOWAT,
-  SO_MAX_PACING_RATE,
+  SO_MAX_PACING_RATE, // bytes per second; 0xffffffff = no limit
   IP_TOS = 32,
   IP_TTL,
   IP_MTU,
@@ -377,6 +382,18 @@ export enum Congestion {
   reno,
   cubic,
   bbr,
+}
+
+/** What a connection with bbr is doing (tcp_info's bbr_phase). */
+export enum BbrPhase {
+  none,
+  startup,
+  drain,
+  probe_bw_down,
+  probe_bw_cruise,
+  probe_bw_refill,
+  probe_bw_up,
+  probe_rtt,
 }
 
 // ---- tcp_info: written to RESULT by tcpInfo, all u32 unless said -----------------------------
@@ -448,6 +465,14 @@ export enum TcpInfo {
   memory_bytes, // arena bytes and records held now
   inq,
   outq,
+  max_pacing_rate_lo, // bytes per second, u64; all ones: no limit
+  max_pacing_rate_hi,
+  bbr_bw_lo, // of bbr alone: bytes per second, u64
+  bbr_bw_hi,
+  bbr_min_rtt, // µs
+  bbr_pacing_gain, // times 256
+  bbr_cwnd_gain, // times 256
+  bbr_phase, // BbrPhase
   WORDS,
 }
 
@@ -615,6 +640,11 @@ export enum Counter {
   IpReasmFails,
   IpExtInOctets,
   IpExtOutOctets,
+  // in the order of the codepoints: ip/input.ts adds one to the other
+  IpExtInNoECTPkts,
+  IpExtInECT1Pkts,
+  IpExtInECT0Pkts,
+  IpExtInCEPkts,
   Ip6InReceives,
   Ip6InHdrErrors,
   Ip6InTruncatedPkts,
@@ -626,6 +656,10 @@ export enum Counter {
   Ip6OutNoRoutes,
   Ip6ReasmReqds,
   Ip6ReasmFails,
+  Ip6InNoECTPkts,
+  Ip6InECT1Pkts,
+  Ip6InECT0Pkts,
+  Ip6InCEPkts,
   IcmpInMsgs,
   IcmpInErrors,
   IcmpInCsumErrors,
@@ -688,7 +722,12 @@ export enum Counter {
   TcpExtTCPFastRetrans,
   TcpExtTCPSlowStartRetrans,
   TcpExtTCPTimeouts,
+  TcpExtTCPFullUndo,
+  TcpExtTCPPartialUndo,
+  TcpExtTCPDSACKUndo,
+  TcpExtTCPLossUndo,
   TcpExtTCPLossProbes,
+  TcpExtTCPLossProbeRecovery,
   TcpExtTCPSpuriousRTOs,
   TcpExtTCPDSACKOldSent,
   TcpExtTCPDSACKOfoSent,
@@ -735,6 +774,7 @@ export enum Counter {
   TcpExtTCPMTUPFail,
   TcpExtTCPMTUPSuccess,
   TcpExtTCPDelivered,
+  TcpExtTCPDeliveredCE,
   TcpExtTCPRcvQDrop,
   TcpExtTCPTSReorder,
   TcpExtTCPZeroWindowDrop,

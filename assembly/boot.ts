@@ -153,8 +153,11 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.tcp_keepalive_time:
     case Config.tcp_keepalive_intvl:
     case Config.tcp_fin_timeout: return within(value, 1, 32767);
-    case Config.tcp_tw_reuse:
-    case Config.addr_gen_mode: return value <= 2;
+    case Config.tcp_ecn:
+    case Config.tcp_tw_reuse: return value <= 2;
+    case Config.tcp_cubic_hystart:
+    case Config.addr_gen_mode:
+    case Config.tcp_congestion_control: return value <= 2;
     case Config.base_reachable_time_ms:
     case Config.retrans_time_ms: return value <= 3_600_000;
     case Config.delay_first_probe_time:
@@ -164,7 +167,6 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.mcast_solicit:
     case Config.ucast_solicit:
     case Config.router_solicitations: return value <= 255;
-    case Config.tcp_congestion_control: return value <= 2;
     default: return true;
   }
 }

@@ -10,17 +10,19 @@ import { writeU32, zeroBytes } from "./core/bytes";
 import { PoolId, pool, poolInit } from "./core/pool";
 import { treapNext } from "./core/treap";
 import { SEGMENT_AT, system } from "./memory";
-import { ACK_SAMPLE_AT, AckSample, ackBegin } from "./tcp/ack-sample";
-import { BUSY_BYTES, Busy, SEGMENT_BYTES } from "./tcp/busy";
+import { ACK_SAMPLE_AT, AF_ECHO, AckSample, ackBegin } from "./tcp/ack-sample";
+import { BUSY_BYTES, Busy, SEGMENT_BYTES, sendStream } from "./tcp/busy";
 import {
-  congestionInit, congestionOnIdleRestart, congestionOnUndo,
+  congestionInit, congestionOnIdleRestart, congestionOnUndo, congestionSet,
 } from "./tcp/congestion/controller";
+import { cubeRoot } from "./tcp/congestion/cubic";
 import { cwndValidate } from "./tcp/congestion/validation";
 import { deliveryRate, rateAppLimited } from "./tcp/delivery-rate";
+import { rackReoWndUs, rackTimeoutUs } from "./tcp/rack";
 import { EXTRA_BYTES, Extra, TCB_BYTES, TF_ORPHAN, TF_SACK_OK, Tcb } from "./tcp/records";
 import {
-  recoveryBegin, recoveryForward, recoveryNext, recoveryOnAck, recoveryOnTimeout, recoveryPrepare,
-  sendQuota,
+  recoveryBegin, recoveryForward, recoveryNext, recoveryOnAck, recoveryOnReorderTimer,
+  recoveryOnTimeout, recoveryPrepare, sendQuota,
 } from "./tcp/recovery";
 import { retransmitTimerUs, retransmitVerdict, retriesWorthMs } from "./tcp/retransmit";
 import { rtoBackedOffUs, rttAfterHandshake, rttOnAck, rttSample } from "./tcp/rtt";
@@ -29,6 +31,7 @@ import {
   pipe, segmentAt, segmentRetransmitted, segmentsAcked, segmentsRelease, segmentsSent,
 } from "./tcp/segments";
 import { segmentsCheck } from "./tcp/segments-check";
+import { tailSegment, tlpSent, tlpTimeoutUs } from "./tcp/tlp";
 
 const CONNECTIONS_MAX: u32 = 16;
 const TCBS_AT: usize = 65536;
@@ -75,6 +78,7 @@ export function testOpen(i: u32, iss: u32, mss: u32, sack: bool): void {
   tcb.sndNxt = iss;
   tcb.sndMss = <u16>mss;
   if (sack) tcb.flags |= TF_SACK_OK;
+  tcb.busy = <u32>changetype<usize>(busy);
   congestionInit(tcb, false);
   recoveryBegin(tcb, busy);
   busy.maxSndWnd = 1 << 20;
@@ -92,10 +96,15 @@ export function blocksAt(): u32 {
   return <u32>SEGMENT_AT;
 }
 
-export function testAck(i: u32, ack: u32, flags: u32, blocks: u32, timestampUs: u32): void {
+/** `echoMs`: by the clock of the test, when what this ACK echoes was sent; 0: no timestamps. */
+export function testAck(
+  i: u32, ack: u32, flags: u32, blocks: u32, timestampUs: u32, echoMs: u32,
+): void {
   const tcb = tcbAt(i);
   const busy = busyAt(i);
   const sample = ackBegin(tcb, busy, ack, flags);
+  if (echoMs != 0) sample.flags |= AF_ECHO;
+  sample.echoMs = echoMs;
   if (ack != tcb.sndUna) {
     tcb.sndUna = ack;
     tcb.retries = 0;
@@ -132,6 +141,33 @@ export function testTimeout(i: u32): void {
   tcb.backoff++;
 }
 
+export function testReorderTimer(i: u32): void {
+  recoveryOnReorderTimer(tcbAt(i), busyAt(i));
+}
+
+/** The loss probe: the last segment again, or `length` bytes of new data. As testRetransmit. */
+export function testProbe(i: u32, length: u32): u32 {
+  const tcb = tcbAt(i);
+  const busy = busyAt(i);
+  let bytes = length;
+  writeU32(RESULT_AT, tcb.sndNxt);
+  if (length != 0) {
+    testSend(i, length, 0);
+  } else {
+    const tail = tailSegment(tcb, busy);
+    if (tail == 0) return 0;
+    bytes = sendAgain(i, tail, segmentAt(tail).length);
+  }
+  tlpSent(tcb, busy, length == 0);
+  return bytes;
+}
+
+/** `waiting` bytes of new data, and a window of `window`: what F-RTO asks for. */
+export function testWaiting(i: u32, waiting: u32, window: u32): void {
+  sendStream(busyAt(i)).tail = tcbAt(i).sndNxt + waiting;
+  tcbAt(i).sndWnd = window;
+}
+
 export function testCheck(i: u32): u32 {
   return segmentsCheck(tcbAt(i), busyAt(i), (tcbAt(i).flags & TF_SACK_OK) != 0);
 }
@@ -166,7 +202,13 @@ export function testState(i: u32): void {
   at = put(at, sample.visited);
   at = put(at, sample.deliveredBytes);
   at = put(at, sample.rttUs);
-  put(at, <u32>deliveryRate(busy));
+  at = put(at, <u32>deliveryRate(busy));
+  at = put(at, rackTimeoutUs(tcb, busy));
+  at = put(at, rackReoWndUs(tcb, busy));
+  at = put(at, tlpTimeoutUs(tcb, busy, rtoBackedOffUs(tcb)));
+  at = put(at, busy.rackRttUs);
+  at = put(at, busy.frtoState);
+  put(at, busy.reordSeen);
 }
 
 function put(at: usize, value: u32): usize {
@@ -206,11 +248,20 @@ export function testValidate(i: u32, limited: bool): void {
 }
 
 export function testIdle(i: u32, ms: u32): void {
-  congestionOnIdleRestart(tcbAt(i), ms);
+  congestionOnIdleRestart(tcbAt(i), busyAt(i), ms);
 }
 
 export function testUndo(i: u32): void {
   congestionOnUndo(tcbAt(i), busyAt(i));
+}
+
+/** TCP_CONGESTION; `id` of abi.ts's Congestion. */
+export function testCongestion(i: u32, id: u32): void {
+  congestionSet(tcbAt(i), id);
+}
+
+export function testCubeRoot(high: u32, low: u32): u32 {
+  return cubeRoot((<u64>high << 32) | <u64>low);
 }
 
 export function testAppLimited(i: u32): void {

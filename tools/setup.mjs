@@ -17,6 +17,7 @@ const COMMANDS = {
   spec: [['build/js/tools/spec.js']],
   audit: [['build/js/tools/build.js'], ['build/js/tools/audit.js']],
   soak: [['build/js/tools/build.js'], ['build/js/tools/soak.js']],
+  gallery: [['build/js/tools/build.js'], ['build/js/tools/gallery.js']],
   test: [['build/js/tools/build.js'], ['build/js/tools/run-tests.js']],
   start: [['build/js/tools/build.js'], [CLI, 'start']],
 };

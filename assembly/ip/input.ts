@@ -63,6 +63,7 @@ function ipv4Input(packet: Packet): void {
   packet.dst3 = header.destination;
   packet.isV6 = 0;
   packet.tos = <u8>header.tos;
+  countEcn(packet, Counter.IpExtInNoECTPkts);
   packet.ttl = <u8>header.ttl; // 0 is for routers to refuse; Linux delivers it too
   packet.protocol = <u8>header.protocol;
   packet.protocolAt = 9;
@@ -74,6 +75,13 @@ function ipv4Input(packet: Packet): void {
     return packetDrop(packet, Counter.IpReasmFails);
   }
   deliver(packet);
+}
+
+/** Wire packets by their codepoint, the pieces of a super-segment one by one; `first`: Not-ECT. */
+function countEcn(packet: Packet, first: u32): void {
+  const size = <u32>packet.gsoSize;
+  const pieces: u32 = size != 0 && packet.ipLength > size ? packet.ipLength / size : 1;
+  countMany(first + (packet.tos & 3), pieces);
 }
 
 function ipv4Fault(fault: HeaderFault): Counter {
@@ -101,6 +109,7 @@ function ipv6Input(packet: Packet): void {
   packet.dst3 = header.destination3;
   packet.isV6 = 1;
   packet.tos = <u8>header.tos;
+  countEcn(packet, Counter.Ip6InNoECTPkts);
   packet.ttl = <u8>header.hopLimit;
   // IPv4 addresses inside IPv6 headers would pass for IPv4 above us (RFC 4942 §2.2)
   const mapped = isMapped(packet.src0, packet.src1, packet.src2) ||

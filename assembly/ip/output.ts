@@ -5,8 +5,8 @@
  */
 import {
   Config, Counter, Fault, LINK_CSUM, LINK_TSO4, LINK_TSO6, TX_L3_HEADER, TX_PIECE_COUNT, TX_PIECES,
-  VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_FLAGS, VNET_GSO_SIZE, VNET_GSO_TCPV4,
-  VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_HDR_BYTES, VNET_HDR_LEN,
+  VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_FLAGS, VNET_GSO_ECN, VNET_GSO_SIZE,
+  VNET_GSO_TCPV4, VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_HDR_BYTES, VNET_HDR_LEN,
 } from "../abi";
 import { config } from "../config";
 import { readU32, writeU16, writeU32, writeU8 } from "../core/bytes";
@@ -24,6 +24,7 @@ import {
   IPV4_DF, IPV4_HEADER_BYTES, ipv4Write, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
 } from "../wire/ipv4";
 import { IPV6_HEADER_BYTES, ipv6Write, ipv6WriteAddresses } from "../wire/ipv6";
+import { TCP_CWR, TcpHeader } from "../wire/tcp";
 import { isMapped, Packet, pseudoSum } from "./packet";
 import { addressInUse, addressWords, routeLinkFor } from "./route";
 import { routeLookup } from "./route-table";
@@ -199,17 +200,26 @@ export function ipWrite(
   const offload = link.features & (isV6 ? LINK_TSO6 : LINK_TSO4);
   invariant(!cut || (protocol == PROTOCOL_TCP && offload != 0), Fault.Link);
   const l2 = linkHeaderBytes(link);
-  offloadHeader(ip - l2, cut, gsoSize, l2 + l3 + l4HeaderLength, isV6);
+  offloadHeader(ip, l2, cut, gsoSize, l2 + l3 + l4HeaderLength, isV6);
   const sum = protocol == PROTOCOL_ICMP ? 0 : pseudoSum(source, destination, protocol, l4Length);
   writeChecksum(slot, link, protocol, l3, l4HeaderLength, sum);
   return l3 + l4HeaderLength;
 }
 
 /** The virtio_net_hdr before the frame; all zero when there is nothing to say. */
-function offloadHeader(frame: usize, cut: bool, gsoSize: u32, headers: u32, isV6: bool): void {
-  const at = frame - VNET_HDR_BYTES;
+function offloadHeader(
+  ip: usize, l2: u32, cut: bool, gsoSize: u32, headers: u32, isV6: bool,
+): void {
+  const at = ip - l2 - VNET_HDR_BYTES;
+  let type: u32 = 0;
+  if (cut) {
+    type = isV6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
+    // CWR belongs on the first piece alone, and not every device knows that unless it is told.
+    const tcp = ip + (isV6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES);
+    if (changetype<TcpHeader>(tcp).flags & TCP_CWR) type |= VNET_GSO_ECN;
+  }
   writeU8(at + VNET_FLAGS, 0);
-  writeU8(at + VNET_GSO_TYPE, cut ? (isV6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) : 0);
+  writeU8(at + VNET_GSO_TYPE, type);
   writeU16(at + VNET_HDR_LEN, cut ? headers : 0);
   writeU16(at + VNET_GSO_SIZE, cut ? gsoSize : 0);
   writeU16(at + VNET_CSUM_START, 0);

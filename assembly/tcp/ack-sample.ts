@@ -38,6 +38,8 @@ export class AckSample {
   priorDelivered: u32;
   priorTimeUs: u32;
   sendElapsedUs: u32;
+  priorLost: u32;
+  txInFlight: u32;
   lastTxUs: u32;
   lastEndSeq: u32;
   /** The answer: bytes over µs; interval 0: no valid sample. */
@@ -45,6 +47,10 @@ export class AckSample {
   rateIntervalUs: u32;
   /** Segment records looked at for this ACK (tests hold it to a bound). */
   visited: u32;
+  /** Our clock in ms when the segment left that this ACK echoes, while AF_ECHO (RFC 7323). */
+  echoMs: u32;
+  /** Bytes in flight at which losses passed LOSS_THRESH, while AF_LOSS_HIGH (delivery-rate.ts). */
+  lossInFlight: u32;
 }
 export const ACK_SAMPLE_AT: usize = SEGMENT_AT + 128;
 export const RTT_NONE: u32 = 0xffffffff;
@@ -68,6 +74,18 @@ export const AF_RATE: u32 = 512;
 export const AF_RATE_APP_LIMITED: u32 = 1024;
 /** ECN-Echo that counts (RFC 3168); tcp/ack.ts says so. */
 export const AF_ECE: u32 = 2048;
+/** More than LOSS_THRESH of a flight was lost; it was sent in an application-limited stretch. */
+export const AF_LOSS_HIGH: u32 = 1 << 20;
+export const AF_LOSS_APP_LIMITED: u32 = 1 << 21;
+
+/** echoMs is filled. */
+export const AF_ECHO: u32 = 1 << 16;
+/** Marked lost, never sent again, and delivered after all: the verdict was wrong. */
+export const AF_ORIGINAL: u32 = 1 << 17;
+/** A retransmission was found lost. */
+export const AF_LOST_RETRANS: u32 = 1 << 18;
+/** The D-SACK is for the loss probe: no sign of reordering. */
+export const AF_DSACK_TLP: u32 = 1 << 19;
 
 /** Opens the sample; `flags`: AF_DUPLICATE, AF_ECE. Call it before sndUna moves to `ack`. */
 export function ackBegin(tcb: Tcb, busy: Busy, ack: u32, flags: u32): AckSample {

@@ -10,11 +10,14 @@ import { config } from "../config";
 import { count } from "../core/counters";
 import { seqGt, seqLe, seqLt, seqMin } from "../core/seq";
 import { streamConsume, streamHeld } from "../core/stream";
+import { system } from "../memory";
 import { TCP_ECE } from "../wire/tcp";
 import { OPT_SACK, OPT_TIMESTAMPS, TcpOptions, segmentOptions } from "../wire/tcp-options";
-import { AF_DUPLICATE, AF_ECE, AF_RENEGING, RTT_NONE, ackBegin } from "./ack-sample";
+import {
+  AF_DUPLICATE, AF_ECE, AF_ECHO, AF_RENEGING, AckSample, RTT_NONE, ackBegin,
+} from "./ack-sample";
 import { Arrival } from "./arrival";
-import { Busy, CaState, sendStream } from "./busy";
+import { Busy, CaState, RF_TLP_OUT, sendStream } from "./busy";
 import { post } from "./events";
 import { rcvMssBegin } from "./options";
 import { finalAck } from "./output";
@@ -32,7 +35,6 @@ import { segmentsAcked } from "./segments";
 import { busyOf, extraOf, outputList, setState, tcbClosed } from "./tcb";
 import { retransmitRestart, timerSet, timersRefresh } from "./timers";
 import { timeWaitEnter } from "./time-wait";
-import { tsNow } from "./timestamps";
 import { sndScale } from "./window";
 
 /** Linux: after reneging, retransmit as soon as max(SRTT / 2, 10 ms). */
@@ -57,7 +59,9 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   if (advanced) {
     tcb.retries = 0; // backoff stays until an RTT sample clears it (Karn)
     tcb.error = 0;
-    retransmitRestart(tcb);
+  }
+  if (advanced || told) {
+    retransmitRestart(tcb, advanced);
     if (reneging) timerSet(tcb, TimerKind.Retransmit, max<u32>(tcb.srtt8Us >> 4, RENEGING_US));
   }
   if (tcb.flags & TF_FIN_SENT && tcb.sndUna == tcb.sndNxt && !finAcked(tcb)) return false;
@@ -71,7 +75,8 @@ export function ackReceive(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
  */
 function somethingTold(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions): bool {
   if (tcb.sndUna != tcb.sndNxt || busy.caState != CaState.Open) return true;
-  return (o.present & OPT_SACK) != 0 || (a.flags & TCP_ECE) != 0;
+  if (busy.recoveryFlags & RF_TLP_OUT) return true;
+  return (o.present & OPT_SACK) != 0;
 }
 
 /** SYN-RECEIVED of a simultaneous open: a good ACK establishes, another gets a RST. */
@@ -132,6 +137,10 @@ function probeAnswered(tcb: Tcb): void {
 function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: u32): bool {
   const flags = duplicateFlag(tcb, a, windowBefore) | echoFlag(tcb, a);
   const sample = ackBegin(tcb, busy, a.ack, flags);
+  if (tcb.flags & TF_TS_OK && o.present & OPT_TIMESTAMPS && o.tsEcr != 0) {
+    sample.echoMs = o.tsEcr - tcb.tsOffset;
+    sample.flags |= AF_ECHO;
+  }
   const advanced = a.ack != tcb.sndUna;
   const before = tcb.sndUna;
   tcb.sndUna = a.ack;
@@ -140,7 +149,7 @@ function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: 
     sackReceive(tcb, busy, o.sackCount, blocks, sample);
   }
   if (advanced) segmentsAcked(tcb, busy, a.ack, sample);
-  rttOnAck(tcb, busy, sample, timestampRtt(tcb, o));
+  rttOnAck(tcb, busy, sample, timestampRtt(sample));
   recoveryOnAck(tcb, busy, sample);
   if (!advanced) return false;
   const send = sendStream(busy);
@@ -156,20 +165,25 @@ function busyAck(tcb: Tcb, busy: Busy, a: Arrival, o: TcpOptions, windowBefore: 
 /** Same ACK, same window, no text, data in flight. */
 function duplicateFlag(tcb: Tcb, a: Arrival, windowBefore: u32): u32 {
   const same = a.ack == tcb.sndUna && tcb.sndWnd == windowBefore && a.length == 0;
-  return same && tcb.sndNxt != tcb.sndUna ? AF_DUPLICATE : 0;
+  return same && awaited(tcb) ? AF_DUPLICATE : 0;
 }
 
-// @ts-ignore: decorator
-@inline
+/** Data in flight, or a loss probe that a duplicate ACK shows to have been needless. */
+function awaited(tcb: Tcb): bool {
+  if (tcb.sndNxt != tcb.sndUna) return true;
+  return tcb.busy != 0 && (busyOf(tcb).recoveryFlags & RF_TLP_OUT) != 0;
+}
+
+/** With nothing in flight the echo is of what was answered for already (Linux). */
 function echoFlag(tcb: Tcb, a: Arrival): u32 {
-  return tcb.flags & TF_ECN_OK && a.flags & TCP_ECE ? AF_ECE : 0;
+  const echo = tcb.flags & TF_ECN_OK && a.flags & TCP_ECE && tcb.sndUna != tcb.sndNxt;
+  return echo ? AF_ECE : 0;
 }
 
 /** RFC 7323 §4.1, µs by a clock of milliseconds. */
-function timestampRtt(tcb: Tcb, o: TcpOptions): u32 {
-  if ((tcb.flags & TF_TS_OK) == 0 || (o.present & OPT_TIMESTAMPS) == 0) return RTT_NONE;
-  if (o.tsEcr == 0) return RTT_NONE;
-  const ms = tsNow(tcb.tsOffset) - o.tsEcr;
+function timestampRtt(sample: AckSample): u32 {
+  if ((sample.flags & AF_ECHO) == 0) return RTT_NONE;
+  const ms = system().nowMs - sample.echoMs;
   return ms < 1_000_000 ? max<u32>(ms * 1000, 1000) : RTT_NONE;
 }
 

@@ -98,20 +98,25 @@ export class Busy {
   sackedBlocksBelowCursor: u32;
   /** RFC 6675 RecoveryPoint / RFC 6582 recover: sndNxt when recovery began. */
   recoveryPoint: u32;
-  /** sndUna when recovery began; 0 with undoRetrans 0: nothing to undo (RFC 4015). */
+  /** sndUna when recovery began; 0: nothing to undo (RFC 4015). */
   undoMarker: u32;
   /** Retransmitted segments not yet reported as duplicates. */
   undoRetrans: u32;
   priorCwnd: u32;
   priorSsthresh: u32;
-  /** Time of the first retransmission of this recovery (Eifel, RFC 3522). */
-  retransStampUs: u32;
-  /** RACK (RFC 8985): transmit time and end of the newest delivered segment. */
+  /** First retransmission of this recovery by the option's clock, ms (RFC 3522); 0: none yet. */
+  retransStampMs: u32;
+  // -- rack.ts, tlp.ts (RFC 8985)
+  /** RACK.xmit_ts and RACK.end_seq: of the segment delivered that was sent last. */
   rackTimeUs: u32;
   rackEndSeq: u32;
+  /** RACK.rtt; 0: nothing delivered yet. */
   rackRttUs: u32;
-  rackReoWnd: u32;
+  /** RACK.dsack_round, while RF_DSACK_ROUND. */
+  rackDsackRound: u32;
+  /** TLP.end_seq, while RF_TLP_OUT. */
   tlpEndSeq: u32;
+  // -- prr.ts
   /** RFC 9937. */
   prrDelivered: u32;
   prrOut: u32;
@@ -124,17 +129,23 @@ export class Busy {
   reordering: u8;
   /** RF_* bits. */
   recoveryFlags: u8;
+  /** RACK.reo_wnd_mult and RACK.reo_wnd_persist. */
   rackReoWndMult: u8;
   rackReoWndPersist: u8;
-  /** RFC 5682. */
-  frtoState: u16;
+  /** FrtoState of frto.ts. */
+  frtoState: u8;
+  /** How often reordering was seen, saturating. */
+  reordSeen: u8;
   // -- delivery-rate.ts
-  /** Bytes delivered, modulo 2^32. */
+  /** Bytes delivered, and bytes marked lost, modulo 2^32. */
   delivered: u32;
+  lost: u32;
   deliveredAtUs: u32;
   firstTxAtUs: u32;
   /** delivered at which the application-limited stretch ends; 0: not limited. */
   appLimited: u32;
+  /** Segments delivered by ACKs with ECN-Echo (tcp_info). */
+  deliveredCe: u32;
   /** Last sample: bytes over intervalUs. */
   rateDelivered: u32;
   rateIntervalUs: u32;
@@ -149,10 +160,13 @@ export class Busy {
   minRttAt2: u32;
   // -- pacing.ts
   /** Bytes per second; 0: no pacing. */
-  pacingRate: u64;
-  maxPacingRate: u64;
-  /** When the next burst may leave, µs. */
-  pacingAtUs: u32;
+  pacingRate: u32;
+  /** SO_MAX_PACING_RATE, bytes per second; 0: none. */
+  maxPacingRate: u32;
+  /** When the next burst may leave, 2^-10 µs of the engine's clock. */
+  pacingAt: u64;
+  /** Bytes of the present burst that may still leave at once. */
+  pacingBurst: u32;
   /** Most in flight since cwnd was last validated (RFC 7661's pipeACK). */
   cwndUsedBytes: u32;
   /** sndNxt when this stretch of cwndUsedBytes began (congestion/validation.ts). */
@@ -173,10 +187,12 @@ export class Busy {
   cc10: u64;
   cc11: u64;
   cc12: u64;
+  cc13: u64;
+  cc14: u64;
 }
-export const BUSY_BYTES: u32 = 472;
+export const BUSY_BYTES: u32 = 496;
 
-/** One for each sent super-segment or part of it between MSS boundaries; 48 bytes. */
+/** One for each sent super-segment or part of it between MSS boundaries; 56 bytes. */
 @unmanaged
 export class Segment {
   /** First sequence number; key of the treap. Of a free record, next free one. */
@@ -192,6 +208,9 @@ export class Segment {
   delivered: u32;
   deliveredTimeUs: u32;
   firstTxTimeUs: u32;
+  /** And what was marked lost and in flight then, itself included, bytes. */
+  lost: u32;
+  txInFlight: u32;
   /** Neighbours in the list that its state says: in flight by transmit time, or lost by age. */
   listPrev: u32;
   listNext: u32;
@@ -201,7 +220,7 @@ export class Segment {
   /** Bytes of its first MSS that are acknowledged: boundaries stay where the packets had them. */
   cut: u16;
 }
-export const SEGMENT_BYTES: u32 = 48;
+export const SEGMENT_BYTES: u32 = 56;
 
 /** Segment.flags. */
 export const SEG_SACKED: u8 = 1;
@@ -241,10 +260,23 @@ export const enum CaState {
   Loss = 4,
 }
 
+/** caState as a number that compares: the field has eight bits, an enum 32. */
+// @ts-ignore: decorator
+@inline
+export function stateOf(busy: Busy): i32 {
+  return busy.caState;
+}
+
 /** Busy.recoveryFlags. */
 export const RF_RESCUE_SENT: u8 = 1;
 /** cwnd, not the application, limited what was sent in this stretch (RFC 7661). */
 export const RF_CWND_LIMITED: u8 = 2;
+/** reo_wnd has grown in the round that ends at rackDsackRound. */
+export const RF_DSACK_ROUND: u8 = 4;
+/** A loss probe is out, and nothing has told yet whether it was needed. */
+export const RF_TLP_OUT: u8 = 8;
+/** The probe was a retransmission (TLP.is_retrans). */
+export const RF_TLP_RETRANS: u8 = 16;
 
 // @ts-ignore: decorator
 @inline

@@ -8,14 +8,22 @@ import { Counter } from "../abi";
 import { countMany } from "../core/counters";
 import { seqGt } from "../core/seq";
 import { system } from "../memory";
-import { AF_RATE, AF_RATE_APP_LIMITED, AF_RENEGING, AckSample } from "./ack-sample";
+import {
+  AF_ECE, AF_LOSS_APP_LIMITED, AF_LOSS_HIGH, AF_RATE, AF_RATE_APP_LIMITED, AF_RENEGING, AckSample,
+} from "./ack-sample";
 import { Busy, SEG_APP_LIMITED, SEG_SACKED, Segment } from "./busy";
 import { Extra, Tcb } from "./records";
 import { minRttUs } from "./rtt";
 import { pipe, segmentEnd, segmentsIn } from "./segments";
 
-/** Snapshots for a segment that leaves now, for the first time or again; stamps txTimeUs. */
-export function rateOnSend(busy: Busy, segment: Segment): void {
+/** One part in so many of a flight may be lost: BBR's LossThresh, 2 %. */
+const LOSS_THRESH: u32 = 50;
+
+/**
+ * Snapshots for a segment that leaves now, for the first time or again; stamps txTimeUs.
+ * `inFlight`: bytes, the segment's own among them.
+ */
+export function rateOnSend(busy: Busy, segment: Segment, inFlight: u32): void {
   const now = system().now32;
   // After an idle spell the interval begins with this segment, not with what was sent before it.
   if (busy.segmentFirst == 0) {
@@ -26,6 +34,27 @@ export function rateOnSend(busy: Busy, segment: Segment): void {
   segment.delivered = busy.delivered;
   segment.deliveredTimeUs = busy.deliveredAtUs;
   segment.firstTxTimeUs = busy.firstTxAtUs;
+  segment.lost = busy.lost;
+  segment.txInFlight = inFlight;
+}
+
+/**
+ * `bytes` of a segment are marked lost for the first time since they were sent. Notes the first one
+ * with whose loss the share lost of what had been in flight was too high, and at which byte of it:
+ * solved for the part of the segment, because a super-segment is many packets.
+ */
+export function rateOnLost(busy: Busy, sample: AckSample, segment: Segment): void {
+  busy.lost += segment.length;
+  if (sample.flags & AF_LOSS_HIGH) return;
+  const lost = busy.lost - segment.lost;
+  if (<u64>lost * LOSS_THRESH <= <u64>segment.txInFlight) return;
+  sample.flags |= AF_LOSS_HIGH;
+  if (segment.flags & SEG_APP_LIMITED) sample.flags |= AF_LOSS_APP_LIMITED;
+  const size = min(segment.length, segment.txInFlight);
+  const before = segment.txInFlight - size;
+  const lostBefore = <u64>(lost - min(size, lost)) * LOSS_THRESH;
+  const room = <u64>before > lostBefore ? (<u64>before - lostBefore) / (LOSS_THRESH - 1) : 0;
+  sample.lossInFlight = before + <u32>room;
 }
 
 /** A segment is SACKed or acknowledged for the first time: the one sent last gives the sample. */
@@ -42,6 +71,8 @@ export function rateOnDelivered(busy: Busy, sample: AckSample, segment: Segment)
   sample.priorDelivered = segment.delivered;
   sample.priorTimeUs = segment.deliveredTimeUs;
   sample.sendElapsedUs = sent - segment.firstTxTimeUs;
+  sample.priorLost = segment.lost;
+  sample.txInFlight = segment.txInFlight;
   sample.lastTxUs = sent;
   sample.lastEndSeq = end;
   busy.firstTxAtUs = sent;
@@ -59,6 +90,10 @@ export function rateOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
     busy.deliveredAtUs = now;
     const pieces = segmentsIn(tcb, bytes);
     countMany(Counter.TcpExtTCPDelivered, pieces);
+    if (sample.flags & AF_ECE) {
+      countMany(Counter.TcpExtTCPDeliveredCE, pieces);
+      busy.deliveredCe += pieces;
+    }
     if (tcb.extra != 0) changetype<Extra>(<usize>tcb.extra).delivered += pieces;
   }
   if (busy.appLimited != 0 && seqGt(busy.delivered, busy.appLimited)) busy.appLimited = 0;
@@ -76,11 +111,18 @@ export function rateOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
   }
 }
 
-/** output.ts stopped: `unsent` bytes wait. Marks the stretch if the application was the limit. */
+/**
+ * output.ts stopped: `unsent` bytes wait. Marks the stretch if the application was the limit, not
+ * cwnd, not the pacing rate: what pacing holds back is data that the application has written.
+ */
 export function rateAppLimited(tcb: Tcb, busy: Busy, unsent: u32): void {
   if (unsent >= <u32>tcb.sndMss || busy.lostHead != 0) return;
   const inFlight = pipe(tcb, busy);
-  if (inFlight >= tcb.cwnd) return;
+  if (inFlight < tcb.cwnd) rateMarkLimited(busy, inFlight);
+}
+
+/** What is in flight now, and what follows until it is delivered, says little about the path. */
+export function rateMarkLimited(busy: Busy, inFlight: u32): void {
   const mark = busy.delivered + inFlight;
   busy.appLimited = mark == 0 ? 1 : mark;
 }

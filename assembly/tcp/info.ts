@@ -3,7 +3,7 @@
  * Called through index.ts; reads everything, changes nothing.
  */
 import {
-  Config, Errno, HandleKind, RESULT_AT, SocketWord, State, TcpInfo, Timer,
+  Config, Congestion, Errno, HandleKind, RESULT_AT, SocketWord, State, TcpInfo, Timer,
 } from "../abi";
 import { config } from "../config";
 import { readU32, writeU32, zeroBytes } from "../core/bytes";
@@ -11,13 +11,16 @@ import { PoolId, pool } from "../core/pool";
 import { streamHeld } from "../core/stream";
 import { addressWords } from "../ip/route";
 import { system } from "../memory";
-import { Busy, CaState, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
+import { Busy, SEGMENT_BYTES, recvStream, sendStream } from "./busy";
+import { bbrBw, bbrOf } from "./congestion/bbr-model";
+import { cwndGain, pacingGain } from "./congestion/bbr-probe";
+import { RATE_MAX, windowRate } from "./congestion/pacing-rate";
 import { deliveryRate } from "./delivery-rate";
 import { advertisedMss } from "./options";
 import {
   EXTRA_BYTES, Endpoint, LISTENER_BYTES, LOCAL_ANY, Listener, RecordKind, SYN_REQUEST_BYTES,
   SynRequest, TCB_BYTES, TF_ECN_OK, TF_IN_ACCEPT, TF_IPV6, TF_ORPHAN, TF_SACK_OK, TF_TS_OK,
-  TF_WSCALE_OK, TIME_WAIT_BYTES, Tcb, TimerKind,
+  TF_WSCALE_OK, TIME_WAIT_BYTES, TOS_ECN_SEEN, Tcb, TimerKind,
 } from "./records";
 import { rtoBackedOffUs } from "./rtt";
 import { segmentsIn } from "./segments";
@@ -44,6 +47,7 @@ function optionBits(tcb: Tcb): u32 {
   if (tcb.flags & TF_SACK_OK) bits |= 2;
   if (tcb.flags & TF_WSCALE_OK) bits |= 4;
   if (tcb.flags & TF_ECN_OK) bits |= 8;
+  if (tcb.tos & TOS_ECN_SEEN) bits |= 16;
   return bits;
 }
 
@@ -122,10 +126,24 @@ function extraInfo(tcb: Tcb): void {
   put(TcpInfo.dsack_dups, extra.dsackDups);
 }
 
+/** The most that the field of a rate can hold means that there is no limit. */
+function putRate(word: u32, rate: u64): void {
+  put64(word, rate < RATE_MAX ? rate : u64.MAX_VALUE);
+}
+
+function putBbr(busy: Busy): void {
+  put64(TcpInfo.bbr_bw_lo, bbrBw(bbrOf(busy)));
+  put(TcpInfo.bbr_min_rtt, bbrOf(busy).minRttUs);
+  put(TcpInfo.bbr_pacing_gain, pacingGain(bbrOf(busy).state));
+  put(TcpInfo.bbr_cwnd_gain, cwndGain(bbrOf(busy).state));
+  put(TcpInfo.bbr_phase, bbrOf(busy).state);
+}
+
 function busyInfo(tcb: Tcb, busy: Busy): void {
   const send = sendStream(busy);
   const inOrder = streamHeld(recvStream(busy));
   put(TcpInfo.ca_state, busy.caState);
+  put(TcpInfo.delivered_ce, busy.deliveredCe);
   put(TcpInfo.unacked, segmentsIn(tcb, tcb.sndNxt - tcb.sndUna));
   put(TcpInfo.sacked, segmentsIn(tcb, busy.sackedBytes));
   put(TcpInfo.lost, segmentsIn(tcb, busy.lostBytes));
@@ -138,11 +156,14 @@ function busyInfo(tcb: Tcb, busy: Busy): void {
   const flight = tcb.sndNxt - tcb.sndUna;
   put(TcpInfo.notsent_bytes, held > flight ? held - flight : 0);
   put64(TcpInfo.delivery_rate_lo, deliveryRate(busy));
-  put64(TcpInfo.pacing_rate_lo, busy.pacingRate);
+  // Unpaced, what the rate would be, as Linux shows it.
+  const rate: u64 = busy.pacingRate != 0 ? busy.pacingRate : windowRate(tcb);
+  putRate(TcpInfo.pacing_rate_lo, rate);
+  putRate(TcpInfo.max_pacing_rate_lo, busy.maxPacingRate != 0 ? busy.maxPacingRate : RATE_MAX);
+  if (tcb.congestion == Congestion.bbr) putBbr(busy);
   put(TcpInfo.inq, inOrder);
   put(TcpInfo.outq, held);
-  if (busy.caState == CaState.Open && busy.rangeRoot == 0) return;
-  put(TcpInfo.reord_seen, busy.reordering > config(Config.tcp_reordering) ? 1 : 0);
+  put(TcpInfo.reord_seen, busy.reordSeen);
 }
 
 // ---- Names
@@ -238,7 +259,9 @@ function describeConnection(tcb: Tcb): void {
   put(SocketWord.memoryBytes, memoryOf(tcb));
   const kind = tcb.timerKind;
   let timer = Timer.off;
-  if (kind == TimerKind.Retransmit || kind == TimerKind.Syn) timer = Timer.on;
+  const on = kind == TimerKind.Retransmit || kind == TimerKind.Syn || kind == TimerKind.Tlp ||
+    kind == TimerKind.Reorder;
+  if (on) timer = Timer.on;
   else if (kind == TimerKind.Persist) timer = Timer.persist;
   else if (kind == TimerKind.KeepAlive) timer = Timer.keepalive;
   else if (kind == TimerKind.FinWait2) timer = Timer.timewait;

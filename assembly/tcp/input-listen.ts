@@ -11,11 +11,12 @@ import { demuxInsert } from "./demux";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
+import { ecnAccepts } from "./ecn";
 import { isnFor } from "./isn";
 import { acceptQueueFull, synAckSend, synQueueFull, synRequestTake } from "./listen";
 import { negotiated, offeredFlags, offeredScale, peerMssOf } from "./options";
 import {
-  Endpoint, Listener, SR_SACK, SR_TIMESTAMPS, SR_WSCALE, SynRequest, TF_SACK_OK, TF_TS_OK,
+  Endpoint, Listener, SR_ECN, SR_SACK, SR_TIMESTAMPS, SR_WSCALE, SynRequest, TF_SACK_OK, TF_TS_OK,
   TF_WSCALE_OK,
 } from "./records";
 import { resetReply } from "./reset";
@@ -71,6 +72,7 @@ function fill(
   request.localAddress = key.localAddress;
   request.irs = a.seq;
   const flags = negotiated(o, offeredFlags());
+  if (ecnAccepts(a)) request.flags |= SR_ECN;
   if (flags & TF_SACK_OK) request.flags |= SR_SACK;
   if (flags & TF_TS_OK) request.flags |= SR_TIMESTAMPS;
   request.tsRecent = flags & TF_TS_OK ? o.tsVal : 0;

@@ -12,6 +12,7 @@ import { TCP_ACK, TCP_RST, TCP_SYN } from "../wire/tcp";
 import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { congestionInit } from "./congestion/controller";
+import { ecnAgree } from "./ecn";
 import { post } from "./events";
 import { SYN_RTO_US } from "./listen";
 import { rcvMssBegin, synOptionsApply } from "./options";
@@ -44,6 +45,7 @@ export function inputSynSent(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
   if ((a.flags & TCP_SYN) == 0) return false; // fifth
   // fourth: the SYN
   synOptionsApply(tcb, o, tcb.flags);
+  ecnAgree(tcb, a.flags);
   tcb.rcvNxt = a.seq + 1;
   tcb.rcvWup = tcb.rcvNxt;
   busyReceiveBegin(tcb);

@@ -12,7 +12,7 @@ import { wheelArm, wheelCancel } from "../core/timer-wheel";
 import { trace } from "../core/trace";
 import { ipMtu } from "../ip/output";
 import { system } from "../memory";
-import { TCP_ACK, TCP_SYN } from "../wire/tcp";
+import { TCP_ACK, TCP_ECE, TCP_SYN } from "../wire/tcp";
 import { optionsWriteSyn, optionsWriteTimestamps } from "../wire/tcp-options";
 import { congestionInit } from "./congestion/controller";
 import { demuxInsert, demuxRemove } from "./demux";
@@ -20,9 +20,9 @@ import { postListener, postWaiting } from "./events";
 import { tsOffsetFor } from "./isn";
 import { advertisedMss, isIpv6, mssUpdate, rcvMssBegin } from "./options";
 import {
-  Endpoint, LISTENER_BYTES, Listener, RecordKind, SR_SACK, SR_TIMESTAMPS, SR_WSCALE, SynRequest,
-  TF_HASHED, TF_INHERITED, TF_IN_ACCEPT, TF_IPV6, TF_PASSIVE, TF_SACK_OK, TF_TS_OK, TF_WSCALE_OK,
-  Tcb,
+  Endpoint, LISTENER_BYTES, Listener, RecordKind, SR_ECN, SR_SACK, SR_TIMESTAMPS, SR_WSCALE,
+  SynRequest, TF_ECN_OK, TF_HASHED, TF_INHERITED, TF_IN_ACCEPT, TF_IPV6, TF_PASSIVE, TF_SACK_OK,
+  TF_TS_OK, TF_WSCALE_OK, Tcb,
 } from "./records";
 import { abortConnection } from "./reset";
 import { controlBegin, controlOptionsAt, controlSend } from "./segment-build";
@@ -158,7 +158,8 @@ export function synAckSend(request: SynRequest): void {
   );
   const seq = request.iss;
   const ack = request.irs + 1;
-  controlSend(e, slot, seq, ack, TCP_SYN | TCP_ACK, request.rcvWnd, bytes, listener.tos,
+  const flags = request.flags & SR_ECN ? TCP_SYN | TCP_ACK | TCP_ECE : TCP_SYN | TCP_ACK;
+  controlSend(e, slot, seq, ack, flags, request.rcvWnd, bytes, listener.tos,
     listener.ttl);
 }
 
@@ -218,6 +219,7 @@ export function synRequestPromote(request: SynRequest): usize {
   const e = changetype<Endpoint>(tcb);
   inherit(tcb, listener);
   if (isIpv6(e)) tcb.flags |= TF_IPV6;
+  if (request.flags & SR_ECN) tcb.flags |= TF_ECN_OK;
   if (request.flags & SR_SACK) tcb.flags |= TF_SACK_OK;
   if (request.flags & SR_WSCALE) tcb.flags |= TF_WSCALE_OK;
   if (request.flags & SR_TIMESTAMPS) {

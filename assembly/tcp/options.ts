@@ -11,7 +11,7 @@ import { system } from "../memory";
 import {
   OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, TcpOptions,
 } from "../wire/tcp-options";
-import { Endpoint, TF_IPV6, TF_SACK_OK, TF_TS_OK, TF_WSCALE_OK, Tcb } from "./records";
+import { Endpoint, TF_ECN_OK, TF_IPV6, TF_SACK_OK, TF_TS_OK, TF_WSCALE_OK, Tcb } from "./records";
 import { scaleFor } from "./window";
 
 // @ts-ignore: decorator
@@ -63,6 +63,7 @@ export function offeredFlags(): u32 {
   if (config(Config.tcp_sack) != 0) flags |= TF_SACK_OK;
   if (config(Config.tcp_timestamps) != 0) flags |= TF_TS_OK;
   if (config(Config.tcp_window_scaling) != 0) flags |= TF_WSCALE_OK;
+  if (config(Config.tcp_ecn) == 1) flags |= TF_ECN_OK;
   return flags;
 }
 

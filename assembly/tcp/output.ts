@@ -16,11 +16,13 @@ import { linkIsUp } from "../link/link";
 import { txRoom } from "../link/output";
 import { system } from "../memory";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from "../wire/tcp";
-import { Busy, CaState, SEG_FIN, Segment, sendStream } from "./busy";
-import { congestionOnIdleRestart } from "./congestion/controller";
+import { Busy, CaState, RF_TLP_OUT, SEG_FIN, SEG_RETRANS, Segment, sendStream } from "./busy";
+import { congestionOnIdleRestart, congestionOnSend } from "./congestion/controller";
 import { cwndValidate } from "./congestion/validation";
 import { rateAppLimited } from "./delivery-rate";
+import { FrtoState } from "./frto";
 import { headerBytes } from "./options";
+import { pacingRoom, pacingSent, pacingWait } from "./pacing";
 import { recoveryForward, recoveryNext, recoveryPrepare, sendQuota } from "./recovery";
 import {
   TF_ACK_NOW, TF_CORK, TF_FIN_QUEUED, TF_FIN_SENT, TF_IPV6, TF_NODELAY, TF_SACK_OK,
@@ -30,7 +32,10 @@ import { synTimerUs } from "./retransmit";
 import { SEND_DEFERRED, fitPieces, segmentSend } from "./segment-build";
 import { segmentRetransmitted, segmentsSent } from "./segments";
 import { busyOf, busyTake, extraOf, indexOf, outputList, portsOf } from "./tcb";
-import { CORK_US, inFlight, timerSet, timersRefresh } from "./timers";
+import {
+  CORK_US, inFlight, lossProbeArm, timeoutRestart, timerSet, timersRefresh,
+} from "./timers";
+import { tailSegment, tlpSent } from "./tlp";
 
 export const enum OutputVerdict {
   Done = 0,
@@ -47,6 +52,8 @@ const TURN_SEGMENTS: u32 = 16;
 export const OF_FORCE: u16 = 1;
 /** The last tcpSendCommit came with MSG_MORE. */
 export const OF_MORE: u16 = 2;
+/** The network marked the peer's data, and the peer has not said CWR yet (ecn.ts). */
+export const OF_ECE: u16 = 4;
 
 export function tcpOutput(tcb: Tcb): OutputVerdict {
   const state = tcb.state;
@@ -61,16 +68,23 @@ export function tcpOutput(tcb: Tcb): OutputVerdict {
   let verdict = OutputVerdict.Done;
   const fin = tcb.flags & (TF_FIN_QUEUED | TF_FIN_SENT);
   if (tcb.busy == 0 && fin == TF_FIN_QUEUED && !busyTake(tcb)) verdict = finAlone(tcb);
+  const before = tcb.sndNxt;
   if (tcb.busy != 0) verdict = busyOutput(tcb, busyOf(tcb));
   if (verdict == OutputVerdict.Done && tcb.flags & TF_ACK_NOW) {
     if (segmentSend(tcb, tcb.sndNxt, 0, TCP_ACK) == SEND_DEFERRED) verdict = OutputVerdict.Full;
   }
+  if (tcb.busy != 0 && tcb.sndNxt != before) lossProbeArm(tcb, busyOf(tcb));
   timersRefresh(tcb);
   return verdict;
 }
 
 function busyOutput(tcb: Tcb, busy: Busy): OutputVerdict {
   if (tcb.flags & TF_ACK_NOW && !gapAcks(tcb, busy)) return OutputVerdict.Full;
+  if (busy.frtoState == FrtoState.NewData) {
+    const sent = sendNew(tcb, busy);
+    if (sent != OutputVerdict.Done || seqGt(tcb.sndNxt, busy.recoveryPoint)) return sent;
+    busy.frtoState = <u8>FrtoState.Off; // it could not: repair as usual
+  }
   let verdict = retransmitLost(tcb, busy);
   if (verdict == OutputVerdict.Done) verdict = sendNew(tcb, busy);
   if (verdict == OutputVerdict.Done) verdict = retransmitForward(tcb, busy);
@@ -130,8 +144,8 @@ function partialMayLeave(tcb: Tcb, busy: Busy): bool {
 
 //= rfc9293 MUST-38
 //= rfc9293 SHLD-28, MAY-16
-/** Payload bytes that may leave now, 0 for none. */
-function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
+/** Payload bytes that may leave now, 0 for none; `paced`: what is left of the burst. */
+function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32, paced: u32): u32 {
   const mss: u32 = tcb.sndMss;
   const window = windowRoom(tcb);
   const allowed = min(window, quota);
@@ -139,7 +153,7 @@ function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
   if (bytes >= mss) {
     const whole = bytes - (bytes % mss);
     const all = bytes == waiting && partialMayLeave(tcb, busy) ? bytes : whole;
-    return min(all, entryMax(tcb));
+    return min(all, min(entryMax(tcb), max(paced - paced % mss, mss)));
   }
   if (bytes == waiting) return partialMayLeave(tcb, busy) ? bytes : 0;
   // Not even one full segment may go although more waits: cwnd opens by itself, a small window is
@@ -155,15 +169,20 @@ function permitted(tcb: Tcb, busy: Busy, waiting: u32, quota: u32): u32 {
 //= rfc9293 SHLD-27
 function sendNew(tcb: Tcb, busy: Busy): OutputVerdict {
   const send = sendStream(busy);
-  if (!inFlight(tcb) && (tcb.flags & TF_FIN_SENT) == 0) {
-    congestionOnIdleRestart(tcb, system().nowMs - extraOf(tcb).lastDataSentMs);
+  if (send.tail != tcb.sndNxt && (tcb.flags & TF_FIN_SENT) == 0) {
+    const idleMs = system().nowMs - extraOf(tcb).lastDataSentMs;
+    if (!inFlight(tcb)) congestionOnIdleRestart(tcb, busy, idleMs);
+    congestionOnSend(tcb, busy);
   }
   for (let turn: u32 = 0; turn < TURN_SEGMENTS; turn++) {
     if (tcb.flags & TF_FIN_SENT) return OutputVerdict.Done;
     const waiting = send.tail - tcb.sndNxt;
     const finDue = (tcb.flags & TF_FIN_QUEUED) != 0;
     if (waiting == 0 && !finDue) break;
-    const length: u32 = waiting == 0 ? 0 : permitted(tcb, busy, waiting, sendQuota(tcb, busy));
+    const paced = pacingRoom(tcb, busy);
+    if (paced == 0) return pacedStop(tcb, busy);
+    const quota = sendQuota(tcb, busy);
+    const length: u32 = waiting == 0 ? 0 : permitted(tcb, busy, waiting, quota, paced);
     const fin = finDue && length == waiting && windowRoom(tcb) > length;
     if (length == 0 && !fin) break;
     if (!ringRoom(tcb)) return OutputVerdict.Full;
@@ -171,6 +190,16 @@ function sendNew(tcb: Tcb, busy: Busy): OutputVerdict {
     if (turn + 1 == TURN_SEGMENTS) return OutputVerdict.Again;
   }
   if ((tcb.flags & TF_FIN_SENT) == 0) stopped(tcb, busy, send.tail - tcb.sndNxt);
+  return OutputVerdict.Done;
+}
+
+/**
+ * The rate holds data back. That is no limit of the application's, and none of cwnd's unless that
+ * is full as well.
+ */
+function pacedStop(tcb: Tcb, busy: Busy): OutputVerdict {
+  pacingWait(tcb, busy);
+  cwndValidate(tcb, busy, sendQuota(tcb, busy) < <u32>tcb.sndMss, true);
   return OutputVerdict.Done;
 }
 
@@ -197,6 +226,7 @@ function sendOne(tcb: Tcb, busy: Busy, length: u32, fin: bool, wanted: u32): boo
   invariant(sent == <i32>length, Fault.Link); // ringRoom said so
   tcb.sndNxt = end;
   if (withFin) tcb.flags |= TF_FIN_SENT;
+  pacingSent(busy, length);
   if (length % tcb.sndMss != 0) busy.sndSml = seq + length;
   if (seqLe(sendStream(busy).tail, tcb.sndNxt)) busy.outputFlags &= ~OF_FORCE;
   count(Counter.TcpExtTCPOrigDataSent);
@@ -229,8 +259,13 @@ function retransmitLost(tcb: Tcb, busy: Busy): OutputVerdict {
     if (quota == 0) return OutputVerdict.Done;
     const edge = tcb.sndUna + tcb.sndWnd;
     if (segment.seq != tcb.sndUna && !seqLt(segment.seq, edge)) return OutputVerdict.Done;
+    const paced = pacingRoom(tcb, busy);
+    if (paced == 0) {
+      pacingWait(tcb, busy);
+      return OutputVerdict.Done;
+    }
     if (!ringRoom(tcb)) return OutputVerdict.Full;
-    retransmitOne(tcb, busy, segment, quota, 0);
+    retransmitOne(tcb, busy, segment, min(quota, paced), 0);
   }
   return OutputVerdict.Again;
 }
@@ -239,7 +274,7 @@ function retransmitLost(tcb: Tcb, busy: Busy): OutputVerdict {
 function retransmitForward(tcb: Tcb, busy: Busy): OutputVerdict {
   if (busy.caState != CaState.Recovery) return OutputVerdict.Done;
   const quota = sendQuota(tcb, busy);
-  if (quota < <u32>tcb.sndMss) return OutputVerdict.Done;
+  if (quota < <u32>tcb.sndMss || pacingRoom(tcb, busy) == 0) return OutputVerdict.Done;
   if (!ringRoom(tcb)) return OutputVerdict.Full;
   const record = recoveryForward(tcb, busy);
   if (record == 0) return OutputVerdict.Done;
@@ -272,7 +307,36 @@ function retransmitOne(tcb: Tcb, busy: Busy, segment: Segment, quota: u32, reaso
   if (reason != 0) why = reason;
   const sentBytes = done < payload ? done : bytes; // the ring may have filled up on the way
   trace(Trace.Retransmit, indexOf(tcb), portsOf(tcb), segment.seq, sentBytes, why);
+  if (segment.seq == tcb.sndUna && sentBytes != 0) timeoutRestart(tcb);
+  pacingSent(busy, sentBytes);
   if (sentBytes != 0) segmentRetransmitted(tcb, busy, segment, sentBytes);
+}
+
+//= rfc8985 7.3
+/**
+ * The loss probe: new data where the window has room for it, whatever cwnd says, else the last
+ * segment again. Arms the time-out from now. False: none may leave, or one is out already.
+ */
+export function lossProbeSend(tcb: Tcb, busy: Busy): bool {
+  if (busy.recoveryFlags & RF_TLP_OUT || !ringRoom(tcb)) return false;
+  const mss: u32 = tcb.sndMss;
+  const fresh: u32 = tcb.flags & TF_FIN_SENT ? 0 : sendStream(busy).tail - tcb.sndNxt;
+  const length: u32 = min<u32>(fresh, mss);
+  const again = length == 0 || windowRoom(tcb) < length;
+  if (!again) {
+    if (!sendOne(tcb, busy, fitPieces(tcb, tcb.sndNxt, length), false, length)) return false;
+  } else {
+    const record = tailSegment(tcb, busy);
+    if (record == 0) return false;
+    const segment = changetype<Segment>(record);
+    const edge = tcb.sndUna + tcb.sndWnd;
+    if (segment.seq != tcb.sndUna && !seqLt(segment.seq, edge)) return false;
+    retransmitOne(tcb, busy, segment, mss, TraceRetransmit.Tlp);
+    if ((segment.flags & SEG_RETRANS) == 0) return false;
+  }
+  tlpSent(tcb, busy, again);
+  timeoutRestart(tcb);
+  return true;
 }
 
 // ---- SYN, FIN and probes without a record

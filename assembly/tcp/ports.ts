@@ -62,7 +62,8 @@ function sharesAddress(e: Endpoint): bool {
  * its way, in TIME-WAIT too, and with it neither they nor bound sockets that asked for it too.
  */
 export function portBindable(localAddress: u32, port: u32, reuse: bool, bits: u32): bool {
-  return portFree(localAddress, port, reuse, bits) && (reuse || !demuxPortTaken(localAddress, port));
+  if (!portFree(localAddress, port, reuse, bits)) return false;
+  return reuse || !demuxPortTaken(localAddress, port);
 }
 
 /** A free port for bind(0) or listen(0); 0: none. */

@@ -6,6 +6,7 @@
  */
 import { AF_ADVANCED, AckSample } from "./ack-sample";
 import { Busy } from "./busy";
+import { congestionSetsCwnd } from "./congestion/controller";
 import { Tcb } from "./records";
 import { pipe, splitUnit } from "./segments";
 
@@ -21,8 +22,15 @@ export function prrBegin(tcb: Tcb, busy: Busy, sample: AckSample): void {
 
 /** Sets cwnd to what may be in flight after this ACK. */
 export function prrOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  if (sample.deliveredBytes != 0) prrFollow(tcb, busy, sample);
+}
+
+/**
+ * Sets cwnd as an ACK that delivers `sample.deliveredBytes` lets it be; also when a timer found
+ * losses, so that what they leave of the flight is not refilled at once.
+ */
+export function prrFollow(tcb: Tcb, busy: Busy, sample: AckSample): void {
   const delivered = sample.deliveredBytes;
-  if (delivered == 0) return;
   const mss = splitUnit(tcb);
   const inFlight = pipe(tcb, busy);
   const ssthresh = tcb.ssthresh;
@@ -41,11 +49,12 @@ export function prrOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
     send = min(ssthresh - inFlight, send);
   }
   // The fast retransmission goes out whatever the arithmetic says.
-  if (busy.prrOut == 0) send = max(send, mss);
+  if (busy.prrOut == 0 || inFlight == 0) send = max(send, mss);
   tcb.cwnd = inFlight + send;
 }
 
-/** Repaired: cwnd is what the controller wanted it to be. */
+/** Repaired: cwnd is what the controller wanted it to be; one that sets cwnd itself goes on. */
 export function prrEnd(tcb: Tcb): void {
+  if (congestionSetsCwnd(tcb)) return;
   tcb.cwnd = max(tcb.ssthresh, splitUnit(tcb));
 }

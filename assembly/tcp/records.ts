@@ -124,6 +124,7 @@ export class Tcb {
   congestion: u8;
   /** Retransmissions, unanswered probes or keep-alives in a row. */
   retries: u8;
+  /** IP_TOS in the upper six bits; in the lower two, which are ECN's on the wire, TOS_* bits. */
   tos: u8;
   ttl: u8;
   /** SO_LINGER's seconds, at most 255, while TF_LINGER. */
@@ -333,6 +334,13 @@ export const TF_INHERITED: u32 =
   TF_NODELAY | TF_CORK | TF_KEEPALIVE | TF_LINGER | TF_RCVBUF_LOCK | TF_SNDBUF_LOCK |
   TF_NO_SOFT_ERRORS | TF_QUICKACK;
 
+// Tcb.tos, below IP_TOS (ecn.ts)
+export const TOS_ECN: u32 = 3;
+/** The peer's data has borne an ECN codepoint. */
+export const TOS_ECN_SEEN: u8 = 1;
+/** cwnd was reduced and the peer does not know yet. */
+export const TOS_CWR_OWED: u8 = 2;
+
 /** Tcb.timerKind: what timerDeadline is for. */
 export const enum TimerKind {
   None = 0,
@@ -342,7 +350,7 @@ export const enum TimerKind {
   FinWait2 = 4,
   /** Retransmission of SYN or SYN-ACK. */
   Syn = 5,
-  /** Tail loss probe, reordering timer: their place (RFC 8985). */
+  /** Tail loss probe and reordering timer (RFC 8985): each stands in for Retransmit. */
   Tlp = 6,
   Reorder = 7,
   /** The Busy record is given back when nothing has moved for a while. */

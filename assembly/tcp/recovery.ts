@@ -1,9 +1,10 @@
 /**
- * Loss detection and recovery: RFC 6675 with SACK, RFC 6582 (NewReno) without, limited transmit
- * (RFC 3042), Linux's states. Detection marks records lost; the states react to marks, so that
- * RACK-TLP becomes one more function that marks. Called by ack.ts (recoveryOnAck), the timers
- * (recoveryOnTimeout) and output.ts (what may be sent, and what again). Chooses no window itself:
- * congestion/ says how far down, prr.ts how fast. Sends nothing, arms nothing.
+ * Loss recovery in Linux's states. Detection marks records lost: RACK (rack.ts) with SACK,
+ * DupThresh (RFC 6675) where tcp_recovery turns that off, NewReno (RFC 6582) without; limited
+ * transmit is RFC 3042's. The states react to marks. Called by ack.ts (recoveryOnAck), the timers
+ * (recoveryOnTimeout, recoveryOnReorderTimer) and output.ts (what may be sent, and what again).
+ * Chooses no window itself: congestion/ says how far down, prr.ts how fast. Sends nothing, arms
+ * nothing.
  */
 import { Config, Counter, Fault, Trace } from "../abi";
 import { config } from "../config";
@@ -12,26 +13,36 @@ import { invariant } from "../core/invariant";
 import { PoolId, poolIndex } from "../core/pool";
 import { seqGe, seqGt, seqLt } from "../core/seq";
 import { trace } from "../core/trace";
-import { treapNext, treapPrev } from "../core/treap";
+import { treapNext } from "../core/treap";
 import { system } from "../memory";
 import {
-  AF_ADVANCED, AF_DATA_ACKED, AF_DUPLICATE, AF_ECE, AF_NEW_SACK, AckSample,
+  AF_ADVANCED, AF_DATA_ACKED, AF_DSACK, AF_DUPLICATE, AF_ECE, AF_LOST_RETRANS, AF_NEW_SACK,
+  AckSample, ackBegin,
 } from "./ack-sample";
 import {
-  Busy, CaState, RF_RESCUE_SENT, SEG_EVER_RETRANS, SEG_LOST, SEG_RETRANS, SEG_SACKED, Segment,
+  Busy, CaState, RF_RESCUE_SENT, RF_TLP_OUT, SEG_EVER_RETRANS, SEG_LOST, SEG_RETRANS, SEG_SACKED,
+  Segment, stateOf,
 } from "./busy";
 import {
-  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnTimeout, currentSsthresh,
+  congestionOnAck, congestionOnEcn, congestionOnLoss, congestionOnSample, congestionOnTimeout,
+  congestionSetsCwnd, currentSsthresh,
 } from "./congestion/controller";
 import { rateOnAck } from "./delivery-rate";
-import { prrBegin, prrEnd, prrOnAck } from "./prr";
+import { ecnOweCwr } from "./ecn";
+import { FrtoState, FrtoVerdict, frtoBegin, frtoOnAck } from "./frto";
+import { prrBegin, prrEnd, prrFollow, prrOnAck } from "./prr";
+import { rackDetectLoss, rackOn, rackOnAck, rackRecovered } from "./rack";
 import { Extra, TF_SACK_OK, Tcb } from "./records";
 import { minRttBegin } from "./rtt";
 import { reorderingUpdate, sackReneged } from "./sack";
 import {
   boundaryAfter, boundaryBefore, pipe, segmentAt, segmentEnd, segmentFloor, segmentMarkLost,
-  segmentMarkOriginalLost, segmentsIn, segmentsMarkAllLost, segmentsSplit, splitUnit,
+  segmentMarkOriginalLost, segmentsMarkAllLost, segmentsSplit, splitUnit,
 } from "./segments";
+import { tailSegment, tlpForget, tlpRepaired } from "./tlp";
+import {
+  mayUndo, undoBegin, undoByDsack, undoForget, undoPartial, undoReduction,
+} from "./undo";
 
 /** Records looked at for NextSeg's rule 3; further on, the rescue or the time-out repairs. */
 const FORWARD_STEPS: u32 = 8;
@@ -49,6 +60,7 @@ function dupThresh(): u32 {
 /** A fresh, zeroed Busy record learns where the connection stands. */
 export function recoveryBegin(tcb: Tcb, busy: Busy): void {
   busy.reordering = <u8>dupThresh();
+  busy.rackReoWndMult = 1;
   busy.highSack = tcb.sndUna;
   busy.lossCursor = tcb.sndUna;
   busy.recoveryPoint = tcb.sndUna;
@@ -57,19 +69,13 @@ export function recoveryBegin(tcb: Tcb, busy: Busy): void {
   minRttBegin(tcb, busy);
 }
 
-/** As a number that compares: the field has eight bits, an enum 32. */
-// @ts-ignore: decorator
-@inline
-function stateOf(busy: Busy): i32 {
-  return busy.caState;
-}
-
 function setCaState(tcb: Tcb, busy: Busy, state: CaState): void {
   if (busy.caState == <u8>state) return;
   const ports = (<u32>tcb.localPort << 16) | <u32>tcb.remotePort;
   const index = poolIndex(PoolId.Tcb, changetype<usize>(tcb));
   trace(Trace.CongestionState, index, ports, busy.caState, state, tcb.cwnd);
   busy.caState = <u8>state;
+  if (state != CaState.Loss) busy.frtoState = <u8>FrtoState.Off;
 }
 
 // ---- An ACK
@@ -81,14 +87,16 @@ function setCaState(tcb: Tcb, busy: Busy, state: CaState): void {
 export function recoveryOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
   if (hasSack(tcb)) countSack(tcb, busy, sample);
   else countWithoutSack(tcb, busy, sample);
-  const dubious = sample.flags & (AF_NEW_SACK | AF_DUPLICATE | AF_ECE);
-  if (busy.caState != CaState.Open || dubious != 0) {
-    leaveState(tcb, busy);
-    processState(tcb, busy, sample);
-  }
+  if (rackOn(tcb)) rackOnAck(tcb, busy, sample);
+  if (busy.recoveryFlags & RF_TLP_OUT && tlpRepaired(busy, sample)) probeRepaired(tcb, busy);
+  const dubious = sample.flags & (AF_NEW_SACK | AF_DUPLICATE | AF_ECE | AF_DSACK);
+  if (busy.caState != CaState.Open || dubious != 0) react(tcb, busy, sample);
   rateOnAck(tcb, busy, sample);
-  if (reducing(busy)) prrOnAck(tcb, busy, sample);
-  else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) {
+    if (reducing(busy)) prrOnAck(tcb, busy, sample);
+    else if (mayRaise(busy, sample)) congestionOnAck(tcb, busy, sample);
+  }
+  congestionOnSample(tcb, busy, sample);
   invariant(tcb.cwnd != 0, Fault.Congestion);
 }
 
@@ -144,34 +152,86 @@ function countWithoutSack(tcb: Tcb, busy: Busy, sample: AckSample): void {
   }
 }
 
-/** States end when what was outstanding at their beginning is acknowledged. */
-function leaveState(tcb: Tcb, busy: Busy): void {
-  if (stateOf(busy) <= CaState.Disorder || seqLt(tcb.sndUna, busy.recoveryPoint)) return;
+function react(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  if (sample.flags & AF_ECE) undoForget(busy);
+  leaveState(tcb, busy, sample);
+  if (busy.caState == CaState.Recovery) {
+    if (sample.flags & AF_ADVANCED && undoPartial(tcb, busy, sample)) {
+      if (busy.retransBytes != 0) return; // no more of them before those have told
+      keepOpen(tcb, busy);
+    }
+    if (undoByDsack(tcb, busy)) keepOpen(tcb, busy);
+  } else if (busy.caState == CaState.Loss) {
+    lossOnAck(tcb, busy, sample);
+  } else if (stateOf(busy) <= CaState.Disorder) {
+    undoByDsack(tcb, busy);
+  }
+  detectLoss(tcb, busy, sample);
+  if (busy.caState == CaState.Recovery) return;
+  if (busy.caState == CaState.Loss && (sample.flags & AF_LOST_RETRANS) == 0) return;
+  if (busy.lostBytes != 0) enterRecovery(tcb, busy, sample);
+  else if (sample.flags & AF_ECE) recoveryEnterCwr(tcb, busy, sample);
+  else if (busy.caState != CaState.Cwr) keepOpen(tcb, busy);
+}
+
+/** CWR and Recovery end when what was outstanding at their beginning is acknowledged. */
+function leaveState(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  if (busy.caState != CaState.Cwr && busy.caState != CaState.Recovery) return;
+  if (seqLt(tcb.sndUna, busy.recoveryPoint)) return;
   const beyond = seqGt(tcb.sndUna, busy.recoveryPoint);
   if (busy.caState == CaState.Cwr) {
     // CWR must reach the receiver on new data first (RFC 3168 §6.1.2).
     if (!beyond) return;
     prrEnd(tcb);
   } else {
-    // NewReno: ACKs of exactly this point may be duplicates of the same loss (RFC 6582 §4.1).
-    if (!hasSack(tcb)) {
-      busy.sackedBytes = 0;
-      if (!beyond) return;
+    const undone = mayUndo(busy, sample);
+    if (undone) {
+      undoReduction(tcb, busy, false);
+      count(Counter.TcpExtTCPFullUndo);
+    } else {
+      rackRecovered(busy);
     }
-    if (busy.caState == CaState.Recovery) prrEnd(tcb);
-    busy.undoMarker = 0;
-    busy.undoRetrans = 0;
+    if (heldWithoutSack(tcb, busy)) return;
+    if (!undone) prrEnd(tcb);
   }
   setCaState(tcb, busy, CaState.Open);
 }
 
-function processState(tcb: Tcb, busy: Busy, sample: AckSample): void {
-  if (hasSack(tcb)) lossBySack(tcb, busy, sample);
-  else lossByDuplicates(tcb, busy, sample);
-  if (stateOf(busy) >= CaState.Recovery) return;
-  if (busy.lostBytes != 0) enterRecovery(tcb, busy, sample);
-  else if (sample.flags & AF_ECE) recoveryEnterCwr(tcb, busy, sample);
-  else if (busy.caState != CaState.Cwr) keepOpen(tcb, busy);
+//= rfc6582 4.1
+/** NewReno: an ACK of exactly the recovery point may be a duplicate of the same loss. */
+function heldWithoutSack(tcb: Tcb, busy: Busy): bool {
+  if (hasSack(tcb)) return false;
+  busy.sackedBytes = 0;
+  return tcb.sndUna == busy.recoveryPoint;
+}
+
+/** After a time-out: undone, or new data first (F-RTO), or over. */
+function lossOnAck(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  const recovered = seqGe(tcb.sndUna, busy.recoveryPoint);
+  const eifel = (sample.flags & AF_ADVANCED) != 0 && mayUndo(busy, sample);
+  const verdict = eifel ? FrtoVerdict.Unknown : frtoOnAck(tcb, busy, sample, recovered);
+  const spurious = verdict == FrtoVerdict.Spurious;
+  if (eifel || spurious) {
+    undoReduction(tcb, busy, true);
+    count(Counter.TcpExtTCPLossUndo);
+    if (spurious) count(Counter.TcpExtTCPSpuriousRTOs);
+    tcb.retries = 0;
+    if (heldWithoutSack(tcb, busy) || (!spurious && !hasSack(tcb))) return;
+  } else {
+    if (!recovered) return;
+    rackRecovered(busy);
+    if (heldWithoutSack(tcb, busy)) return;
+  }
+  setCaState(tcb, busy, CaState.Open);
+}
+
+//= rfc8985 7.4
+/** A loss probe has repaired what nobody had noticed: one reduction, and nothing to repair. */
+function probeRepaired(tcb: Tcb, busy: Busy): void {
+  if (stateOf(busy) >= CaState.Cwr) return;
+  tcb.ssthresh = congestionOnLoss(tcb, busy);
+  prrEnd(tcb);
+  count(Counter.TcpExtTCPLossProbeRecovery);
 }
 
 /** Open, or Disorder while something is out of order. */
@@ -186,6 +246,23 @@ function keepOpen(tcb: Tcb, busy: Busy): void {
 }
 
 // ---- Detection
+
+function detectLoss(tcb: Tcb, busy: Busy, sample: AckSample): void {
+  if (rackOn(tcb)) rackDetectLoss(tcb, busy, sample);
+  else if (hasSack(tcb)) lossBySack(tcb, busy, sample);
+  else lossByDuplicates(tcb, busy, sample);
+}
+
+/** The reordering timer fired: what was given its time and has not come is lost. */
+//= rfc8985 6.3
+export function recoveryOnReorderTimer(tcb: Tcb, busy: Busy): void {
+  const sample = ackBegin(tcb, busy, tcb.sndUna, 0);
+  rackDetectLoss(tcb, busy, sample);
+  if (sample.lostBytes == 0) return;
+  if (busy.caState != CaState.Recovery) enterRecovery(tcb, busy, sample);
+  if (!congestionSetsCwnd(tcb)) prrFollow(tcb, busy, sample);
+  congestionOnSample(tcb, busy, sample);
+}
 
 /** Marks the first segment alone: what enough duplicate ACKs prove. */
 function markHead(tcb: Tcb, busy: Busy, sample: AckSample): void {
@@ -250,14 +327,6 @@ function cursorPass(busy: Busy, segment: Segment, sample: AckSample): void {
 
 // ---- Entering the states
 
-function undoBegin(tcb: Tcb, busy: Busy): void {
-  busy.undoMarker = tcb.sndUna;
-  // -1: nothing sent again yet, so that no duplicate can clear it before something is.
-  busy.undoRetrans = busy.retransBytes == 0 ? 0xffffffff : segmentsIn(tcb, busy.retransBytes);
-  busy.priorSsthresh = currentSsthresh(tcb, busy);
-  busy.priorCwnd = tcb.cwnd;
-}
-
 //= rfc6675 5
 //= rfc6582 3.2
 function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
@@ -265,10 +334,12 @@ function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
   count(sack ? Counter.TcpExtTCPSackRecovery : Counter.TcpExtTCPRenoRecovery);
   busy.recoveryPoint = tcb.sndNxt;
   busy.recoveryFlags &= ~RF_RESCUE_SENT;
+  tlpForget(busy);
   undoBegin(tcb, busy);
   // In CWR cwnd is on its way down already: one reduction for a window of data.
   if (busy.caState != CaState.Cwr) {
     tcb.ssthresh = congestionOnLoss(tcb, busy);
+    ecnOweCwr(tcb);
     prrBegin(tcb, busy, sample);
   }
   setCaState(tcb, busy, CaState.Recovery);
@@ -280,19 +351,20 @@ function enterRecovery(tcb: Tcb, busy: Busy, sample: AckSample): void {
  */
 export function recoveryEnterCwr(tcb: Tcb, busy: Busy, sample: AckSample): void {
   if (stateOf(busy) >= CaState.Cwr) return;
-  busy.undoMarker = 0;
-  busy.undoRetrans = 0;
+  undoForget(busy);
   busy.priorSsthresh = currentSsthresh(tcb, busy);
   busy.priorCwnd = tcb.cwnd;
   busy.recoveryPoint = tcb.sndNxt;
   tcb.ssthresh = congestionOnEcn(tcb, busy);
+  ecnOweCwr(tcb);
   prrBegin(tcb, busy, sample);
   setCaState(tcb, busy, CaState.Cwr);
 }
 
 /**
  * The retransmission timer fired (before tcb.retries counts it): all that is not SACKED is lost,
- * one segment may leave. What the peer SACKed stays so, unless it has reneged (RFC 6675 §5.1).
+ * unless sent within the last RTT (RACK), and one segment may leave. What the peer SACKed stays so,
+ * unless it has reneged (RFC 6675 §5.1).
  */
 //= rfc5681 3.1
 //= rfc6675 5.1
@@ -306,16 +378,20 @@ export function recoveryOnTimeout(tcb: Tcb, busy: Busy): void {
     before <= CaState.Disorder || seqGe(tcb.sndUna, busy.recoveryPoint) ||
     (before == CaState.Loss && tcb.retries == 0);
   segmentsMarkAllLost(tcb, busy, forget);
+  tlpForget(busy);
+  frtoBegin(busy, before < CaState.Recovery || tcb.retries != 0);
   // The same loss must not halve ssthresh twice (RFC 5681 §3.1 below equation 4).
   if (fresh) {
     undoBegin(tcb, busy);
     tcb.ssthresh = congestionOnTimeout(tcb, busy);
   }
+  if (sack && forget) undoForget(busy); // what the peer threw away is lost whatever comes
   // So much SACKed and still a time-out: DupThresh had grown too far (Linux).
   if (reordered && before <= CaState.Disorder) {
     busy.reordering = <u8>min<u32>(busy.reordering, dupThresh());
   }
-  tcb.cwnd = splitUnit(tcb);
+  tcb.cwnd = pipe(tcb, busy) + splitUnit(tcb);
+  ecnOweCwr(tcb);
   busy.dupAcks = 0;
   busy.recoveryPoint = tcb.sndNxt;
   setCaState(tcb, busy, CaState.Loss);
@@ -367,6 +443,8 @@ export function recoveryPrepare(tcb: Tcb, busy: Busy, segment: Segment, limit: u
 //= rfc6675 4
 export function recoveryForward(tcb: Tcb, busy: Busy): usize {
   if (busy.caState != CaState.Recovery || !hasSack(tcb) || busy.lostHead != 0) return 0;
+  // RACK needs neither: the ACK of a retransmission dates all that was sent before it.
+  if (rackOn(tcb)) return 0;
   let at = segmentFloor(busy, busy.lossCursor);
   for (let step: u32 = 0; step < FORWARD_STEPS && at != 0; step++) {
     const segment = segmentAt(at);
@@ -379,16 +457,7 @@ export function recoveryForward(tcb: Tcb, busy: Busy): usize {
 
 function rescue(tcb: Tcb, busy: Busy): usize {
   if (busy.recoveryFlags & RF_RESCUE_SENT || !seqGt(tcb.sndUna, busy.undoMarker)) return 0;
-  let at = <usize>busy.segmentLast;
-  if (at != 0 && segmentAt(at).flags & SEG_SACKED) at = treapPrev(at);
-  if (at == 0) return 0;
-  const segment = segmentAt(at);
-  if (segment.flags & (SEG_LOST | SEG_RETRANS)) return 0;
-  const front = boundaryBefore(tcb, segment, segment.length - 1);
-  if (front != 0) {
-    if (!segmentsSplit(busy, segment, front)) return 0;
-    at = treapNext(at);
-  }
-  busy.recoveryFlags |= RF_RESCUE_SENT;
+  const at = tailSegment(tcb, busy);
+  if (at != 0) busy.recoveryFlags |= RF_RESCUE_SENT;
   return at;
 }

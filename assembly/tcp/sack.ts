@@ -9,13 +9,14 @@ import { readU32 } from "../core/bytes";
 import { count } from "../core/counters";
 import { seqGe, seqGt, seqLe, seqLt } from "../core/seq";
 import { treapNext } from "../core/treap";
-import { AF_DSACK, AF_REORDERED, AckSample } from "./ack-sample";
-import { Busy, SEG_SACKED } from "./busy";
+import { AF_DSACK, AF_DSACK_TLP, AF_REORDERED, AckSample } from "./ack-sample";
+import { Busy, RF_TLP_OUT, RF_TLP_RETRANS, SEG_SACKED } from "./busy";
 import { Extra, Tcb } from "./records";
 import {
   boundaryAfter, boundaryBefore, segmentAt, segmentEnd, segmentFloor, segmentMarkSacked, segmentsIn,
   segmentsSplit,
 } from "./segments";
+import { undoPossible } from "./undo";
 
 /** Blocks that fit in the option space; more are not looked at. */
 const SACK_BLOCKS_MAX: u32 = 4;
@@ -60,23 +61,22 @@ function isDsack(ack: u32, blocksAt: usize, n: u32): bool {
   return true;
 }
 
-// @ts-ignore: decorator
-@inline
-function canUndo(busy: Busy): bool {
-  return (busy.undoMarker | busy.undoRetrans) != 0;
-}
-
 /** A duplicate of what we sent again tells that sending it again was needless (RFC 3708). */
 function dsackSeen(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample): void {
   if (!seqLt(start, end)) return;
-  sample.flags |= AF_DSACK;
   const pieces = segmentsIn(tcb, min<u32>(end - start, busy.maxSndWnd));
   if (tcb.extra != 0) {
     const extra = changetype<Extra>(<usize>tcb.extra);
     extra.dsackDups = <u16>min<u32>(<u32>extra.dsackDups + pieces, 0xffff);
+    // More duplicates than were ever sent again: the network makes them, or the peer invents them.
+    if (<u32>extra.dsackDups > extra.totalRetrans) return;
   }
+  sample.flags |= AF_DSACK;
+  const probe = RF_TLP_OUT | RF_TLP_RETRANS;
+  const ofProbe = (busy.recoveryFlags & probe) == probe && end == busy.tlpEndSeq;
+  if (ofProbe) sample.flags |= AF_DSACK_TLP;
   const left = <i32>busy.undoRetrans;
-  if (!canUndo(busy) || left <= 0 || !seqGt(end, busy.undoMarker)) return;
+  if (!undoPossible(busy) || left <= 0 || !seqGt(end, busy.undoMarker)) return;
   busy.undoRetrans = <u32>left > pieces ? <u32>left - pieces : 0;
 }
 
@@ -87,7 +87,7 @@ function dsackSeen(tcb: Tcb, busy: Busy, start: u32, end: u32, sample: AckSample
 function blockValid(tcb: Tcb, busy: Busy, start: u32, end: u32, duplicate: bool): bool {
   if (seqGt(end, tcb.sndNxt) || !seqLt(start, end) || seqGe(start, tcb.sndNxt)) return false;
   if (seqGt(start, tcb.sndUna)) return true;
-  if (!duplicate || !canUndo(busy) || seqGt(end, tcb.sndUna)) return false;
+  if (!duplicate || !undoPossible(busy) || seqGt(end, tcb.sndUna)) return false;
   if (seqGe(start, busy.undoMarker)) return true;
   if (seqLe(end, busy.undoMarker)) return false;
   return end - start <= busy.maxSndWnd;
@@ -97,7 +97,7 @@ function blockRefused(
   tcb: Tcb, busy: Busy, end: u32, duplicate: bool, sample: AckSample,
 ): void {
   if (duplicate) {
-    const ignored = canUndo(busy)
+    const ignored = undoPossible(busy)
       ? Counter.TcpExtTCPDSACKIgnoredOld
       : Counter.TcpExtTCPDSACKIgnoredNoUndo;
     count(ignored);
@@ -161,9 +161,15 @@ export function reorderingSeen(sample: AckSample, seq: u32): void {
 /** Raises DupThresh to what this ACK has shown (Linux: tcp_check_sack_reordering). */
 export function reorderingUpdate(tcb: Tcb, busy: Busy, sample: AckSample): void {
   if ((sample.flags & AF_REORDERED) == 0) return;
-  const distance = segmentsIn(tcb, sample.priorHighSack - sample.reorderSeq);
-  if (distance > <u32>busy.reordering) busy.reordering = <u8>min(distance, REORDERING_MAX);
+  reorderingRaise(tcb, busy, sample.priorHighSack - sample.reorderSeq);
   count(Counter.TcpExtTCPSACKReorder);
+}
+
+/** The network has reordered over a distance of `bytes`. */
+export function reorderingRaise(tcb: Tcb, busy: Busy, bytes: u32): void {
+  const distance = segmentsIn(tcb, bytes);
+  if (distance > <u32>busy.reordering) busy.reordering = <u8>min(distance, REORDERING_MAX);
+  if (busy.reordSeen < 255) busy.reordSeen++;
 }
 
 /**

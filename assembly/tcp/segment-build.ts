@@ -17,10 +17,11 @@ import {
   optionsWriteTimestamps,
 } from "../wire/tcp-options";
 import { Busy, Range, sendStream } from "./busy";
+import { ECN_CODEPOINT, ecnOnSegment } from "./ecn";
 import { advertisedMss, headerBytes, isIpv6, offeredScale } from "./options";
 import {
-  Endpoint, TF_ACK_NOW, TF_DELACK, TF_IPV6, TF_PINGPONG, TF_SACK_OK, TF_TS_OK, TF_URGENT_SEND,
-  TF_WSCALE_OK, Tcb,
+  Endpoint, TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_IPV6, TF_PINGPONG, TF_SACK_OK, TF_TS_OK,
+  TF_URGENT_SEND, TF_WSCALE_OK, TOS_ECN, Tcb,
 } from "./records";
 import { busyOf, extraOf } from "./tcb";
 import { tsNow } from "./timestamps";
@@ -64,7 +65,9 @@ export function segmentSend(tcb: Tcb, seq: u32, length: u32, flags: u32): i32 {
   const at = ipL4(slot, isV6);
   const isSyn = (flags & TCP_SYN) != 0;
   const options = isSyn ? synOptions(tcb, at + 20, flags) : plainOptions(tcb, at + 20, length);
-  let bits = flags;
+  const ecn: u32 = tcb.flags & TF_ECN_OK ? ecnOnSegment(tcb, seq, length, flags) : 0;
+  const tos = (<u32>tcb.tos & ~TOS_ECN) | (ecn >> ECN_CODEPOINT);
+  let bits = flags | ecn; // the header takes the lowest nine bits
   let urgent: u32 = 0;
   if (tcb.flags & TF_URGENT_SEND && seqGt(busyOf(tcb).sndUp, seq)) {
     bits |= TCP_URG;
@@ -83,7 +86,7 @@ export function segmentSend(tcb: Tcb, seq: u32, length: u32, flags: u32): i32 {
   }
   const e = changetype<Endpoint>(tcb);
   //= rfc9293 SHLD-22
-  ipFinish(slot, e, TCP_PROTOCOL, tcb.tos, tcb.ttl, 20 + options, length, tcb.sndMss, true);
+  ipFinish(slot, e, TCP_PROTOCOL, tos, tcb.ttl, 20 + options, length, tcb.sndMss, true);
   sent(tcb, length, flags);
   return <i32>length;
 }

@@ -14,17 +14,19 @@ import { seqGt, seqLe, seqLt, seqMin } from "../core/seq";
 import { treapFloor, treapInsert, treapNext, treapPrev, treapRemove } from "../core/treap";
 import { system } from "../memory";
 import {
-  AF_ADVANCED, AF_DATA_ACKED, AF_NEW_SACK, AF_RENEGING, AF_RETRANS_ACKED, AF_SYN_ACKED, AckSample,
-  RTT_NONE,
+  AF_ADVANCED, AF_DATA_ACKED, AF_NEW_SACK, AF_ORIGINAL, AF_RENEGING, AF_RETRANS_ACKED,
+  AF_SYN_ACKED, AckSample, RTT_NONE,
 } from "./ack-sample";
 import {
   Busy, CaState, SEG_APP_LIMITED, SEG_EVER_RETRANS, SEG_FIN, SEG_LOST, SEG_PARTIAL, SEG_RETRANS,
-  SEG_SACKED, SEG_SYN, Segment,
+  SEG_SACKED, SEG_SYN, Segment, stateOf,
 } from "./busy";
-import { rateOnDelivered, rateOnSend } from "./delivery-rate";
+import { rateOnDelivered, rateOnLost, rateOnSend } from "./delivery-rate";
+import { rackOnDelivered, rackOnFlight, rackRecent } from "./rack";
 import { recordMayTake } from "./record-share";
 import { Extra, Tcb } from "./records";
 import { reorderingSeen } from "./sack";
+import { undoStamp } from "./undo";
 
 /** A record made by sending grows to the size of the largest super-segment, no further. */
 const MERGE_MAX: u32 = 65536;
@@ -180,6 +182,7 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
       (last.length + last.cut) % splitUnit(tcb) == 0
     ) {
       last.length += length;
+      last.txInFlight += length;
       sentCount(busy, length);
       return true;
     }
@@ -192,7 +195,8 @@ export function segmentsSent(tcb: Tcb, busy: Busy, seq: u32, length: u32, flags:
   segment.flags = marks;
   segment.retransmits = 0;
   segment.cut = 0;
-  rateOnSend(busy, segment);
+  rateOnSend(busy, segment, pipe(tcb, busy) + length);
+  if (busy.segmentFirst == 0) rackOnFlight(busy, seq);
   treapInsert(rootOf(busy), record);
   busy.segmentCount++;
   if (busy.segmentFirst == 0) busy.segmentFirst = <u32>record;
@@ -215,21 +219,24 @@ function sentCount(busy: Busy, bytes: u32): void {
 export function segmentRetransmitted(tcb: Tcb, busy: Busy, segment: Segment, sent: u32): void {
   invariant((segment.flags & SEG_SACKED) == 0 && sent <= segment.length, Fault.Segment);
   listRemove(busy, segment);
+  undoStamp(busy);
   if ((segment.flags & SEG_RETRANS) == 0) busy.retransBytes += segment.length;
   segment.flags |= SEG_RETRANS | SEG_EVER_RETRANS;
   segment.flags &= ~(SEG_PARTIAL | SEG_APP_LIMITED);
   if (sent < segment.length) segment.flags |= SEG_PARTIAL;
   if (busy.appLimited != 0) segment.flags |= SEG_APP_LIMITED;
   if (segment.retransmits < 255) segment.retransmits++;
-  rateOnSend(busy, segment);
+  rateOnSend(busy, segment, pipe(tcb, busy));
   listAppend(busy, segment);
   sentCount(busy, sent);
   const pieces = segmentsIn(tcb, sent);
   if (<i32>busy.undoRetrans < 0) busy.undoRetrans = 0;
   busy.undoRetrans += pieces;
   countMany(Counter.TcpRetransSegs, pieces);
-  const slow = busy.caState == CaState.Loss;
-  countMany(slow ? Counter.TcpExtTCPSlowStartRetrans : Counter.TcpExtTCPFastRetrans, pieces);
+  if (stateOf(busy) >= CaState.Recovery) {
+    const slow = busy.caState == CaState.Loss;
+    countMany(slow ? Counter.TcpExtTCPSlowStartRetrans : Counter.TcpExtTCPFastRetrans, pieces);
+  }
   if (tcb.extra != 0) {
     const extra = changetype<Extra>(<usize>tcb.extra);
     extra.totalRetrans += pieces;
@@ -253,6 +260,9 @@ export function segmentsSplit(busy: Busy, segment: Segment, bytes: u32): bool {
   tail.delivered = segment.delivered;
   tail.deliveredTimeUs = segment.deliveredTimeUs;
   tail.firstTxTimeUs = segment.firstTxTimeUs;
+  tail.lost = segment.lost;
+  tail.txInFlight = segment.txInFlight;
+  segment.txInFlight -= min(segment.txInFlight, tail.length);
   tail.flags = segment.flags & ~SEG_SYN;
   tail.retransmits = segment.retransmits;
   tail.cut = 0;
@@ -280,6 +290,7 @@ export function segmentMarkLost(busy: Busy, segment: Segment, sample: AckSample)
   if (flags & SEG_RETRANS) busy.retransBytes -= segment.length;
   segment.flags = (flags | SEG_LOST) & ~(SEG_RETRANS | SEG_PARTIAL);
   sample.lostBytes += segment.length;
+  rateOnLost(busy, sample, segment);
   listAppend(busy, segment);
 }
 
@@ -292,6 +303,7 @@ export function segmentMarkOriginalLost(busy: Busy, segment: Segment, sample: Ac
   segment.flags |= SEG_LOST;
   busy.lostBytes += segment.length;
   sample.lostBytes += segment.length;
+  rateOnLost(busy, sample, segment);
 }
 
 /** The peer has it. Merges with SACKed neighbours; returns the record that it is part of now. */
@@ -305,7 +317,9 @@ export function segmentMarkSacked(
   if (flags & SEG_LOST) busy.lostBytes -= length;
   if (flags & SEG_RETRANS) busy.retransBytes -= length;
   rateOnDelivered(busy, sample, segment);
+  rackOnDelivered(busy, sample, segment, segmentEnd(segment), true);
   if ((flags & SEG_EVER_RETRANS) == 0) {
+    if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
     const rtt = system().now32 - segment.txTimeUs;
     if (sample.sackRttUs == RTT_NONE || rtt > sample.sackRttUs) sample.sackRttUs = rtt;
     reorderingSeen(sample, segment.seq);
@@ -403,7 +417,9 @@ function acked(
     if (flags & SEG_RETRANS) busy.retransBytes -= bytes;
     sample.deliveredBytes += bytes;
     rateOnDelivered(busy, sample, segment);
+    rackOnDelivered(busy, sample, segment, segment.seq + bytes, false);
     if ((flags & SEG_EVER_RETRANS) == 0) {
+      if (flags & SEG_LOST) sample.flags |= AF_ORIGINAL;
       const rtt = system().now32 - segment.txTimeUs;
       if (sample.rttUs == RTT_NONE) sample.rttUs = rtt;
       sample.recentRttUs = rtt;
@@ -417,12 +433,12 @@ function acked(
 // ---- Whole flight: time-out, end, and the check for tests
 
 /**
- * Marks all that is not SACKED lost and lists it by sequence, so that the head is sent again first.
- * `forget`: SACK marks too (RFC 2018 §8). Walks the flight: a time-out may, an ACK may not.
+ * Marks what is not SACKED lost and lists it by sequence, so that the head is sent again first; but
+ * for the head not what RACK calls recent. `forget`: SACK marks too (RFC 2018 §8). Walks the
+ * flight: a time-out may, an ACK may not.
  */
 export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
-  busy.flightHead = 0;
-  busy.flightTail = 0;
+  const first = busy.segmentFirst;
   busy.lostHead = 0;
   busy.lostTail = 0;
   busy.retransBytes = 0;
@@ -434,15 +450,60 @@ export function segmentsMarkAllLost(tcb: Tcb, busy: Busy, forget: bool): void {
   }
   for (let at = <usize>busy.segmentFirst; at != 0; at = treapNext(at)) {
     const segment = segmentAt(at);
-    if (forget) segment.flags &= ~SEG_SACKED;
-    if (segment.flags & SEG_SACKED) continue;
-    segment.flags = (segment.flags | SEG_LOST) & ~(SEG_RETRANS | SEG_PARTIAL);
+    const flags = segment.flags;
+    if (flags & SEG_SACKED && !forget) continue;
+    if (!inLostList(flags) && (flags & SEG_SACKED) == 0) {
+      if (!forget && <u32>at != first && rackRecent(tcb, busy, segment)) {
+        if (flags & SEG_LOST) busy.lostBytes += segment.length;
+        if (flags & SEG_RETRANS) busy.retransBytes += segment.length;
+        continue;
+      }
+      listRemove(busy, segment);
+      busy.lost += segment.length;
+    }
+    if (!inLostList(flags)) busy.lost += segment.length;
+    segment.flags = (flags | SEG_LOST) & ~(SEG_SACKED | SEG_RETRANS | SEG_PARTIAL);
     busy.lostBytes += segment.length;
     listAppend(busy, segment);
   }
   busy.lossCursor = tcb.sndNxt;
   busy.sackedBelowCursor = forget ? 0 : busy.sackedBytes;
   busy.sackedBlocksBelowCursor = busy.sackedBlocks;
+}
+
+/**
+ * What is marked lost is in flight again, as it was sent (undo). The lost list goes before the
+ * flight, for what is in it was sent earlier; where a time-out has listed it by sequence, a record
+ * sent again once takes the time of its successor, so that the order holds. Costs a step for each
+ * mark, and where retransmissions are out for each record in flight, which the time-out paid for.
+ */
+export function segmentsUnmarkLost(busy: Busy): void {
+  if (busy.retransBytes != 0) {
+    for (let at = busy.flightHead; at != 0; at = segmentAt(at).listNext) {
+      segmentAt(at).flags &= ~SEG_LOST;
+    }
+  }
+  const head = busy.flightHead;
+  let latest: u32 = head == 0 ? system().now32 : segmentAt(head).txTimeUs;
+  for (let at = busy.lostTail; at != 0; at = segmentAt(at).listPrev) {
+    const segment = segmentAt(at);
+    segment.flags &= ~SEG_LOST;
+    if (seqGt(segment.txTimeUs, latest)) segment.txTimeUs = latest;
+    latest = segment.txTimeUs;
+  }
+  if (busy.lostTail != 0) {
+    segmentAt(busy.lostTail).listNext = head;
+    if (head != 0) segmentAt(head).listPrev = busy.lostTail;
+    else busy.flightTail = busy.lostTail;
+    busy.flightHead = busy.lostHead;
+  }
+  busy.lostHead = 0;
+  busy.lostTail = 0;
+  busy.lostBytes = 0;
+  // DupThresh judges anew as well.
+  busy.lossCursor = busy.segmentFirst == 0 ? busy.highSack : segmentAt(busy.segmentFirst).seq;
+  busy.sackedBelowCursor = 0;
+  busy.sackedBlocksBelowCursor = 0;
 }
 
 /** Gives every record back and forgets the flight. O(records). */

@@ -7,17 +7,21 @@ import { Config, Errno, Option, State } from "../abi";
 import { config } from "../config";
 import { streamHeld } from "../core/stream";
 import { recvStream, sendStream } from "./busy";
-import { congestionKnown } from "./congestion/controller";
+import { congestionKnown, congestionSet } from "./congestion/controller";
+import { RATE_MAX, paceLimit } from "./congestion/pacing-rate";
 import {
   Extra, LF_REUSEADDR, LF_V6ONLY, Listener, TF_CORK, TF_KEEPALIVE, TF_LINGER, TF_NODELAY,
   TF_NO_SOFT_ERRORS, TF_QUICKACK, TF_RCVBUF_LOCK, TF_REUSEADDR, TF_SNDBUF_LOCK, TF_URGENT_RECV,
-  TF_V6ONLY, TF_PINGPONG, Tcb, TF_DELACK, TimerKind,
+  TF_V6ONLY, TF_PINGPONG, TOS_ECN, Tcb, TF_DELACK, TimerKind,
 } from "./records";
 import { OF_FORCE } from "./output";
-import { busyOf, extraOf, extraTake, outputList } from "./tcb";
+import { busyOf, busyTake, extraOf, extraTake, outputList } from "./tcb";
 import { ackNow } from "./text";
 import { sendRoom } from "./user";
 import { receiveBufferOf } from "./window";
+
+/** The largest rate that a non-negative answer can tell; SO_MAX_PACING_RATE off reads as this. */
+const I32_MAX: u32 = 0x7fffffff;
 
 function flag(flags: u32, bit: u32, value: u32): u32 {
   return value != 0 ? flags | bit : flags & ~bit;
@@ -76,10 +80,32 @@ export function optionSet(tcb: Tcb, option: Option, value: u32): i32 {
   }
   if (option == Option.TCP_CONGESTION) {
     if (!congestionKnown(value)) return -Errno.EINVAL;
-    tcb.congestion = <u8>value;
+    congestionSet(tcb, value);
     return 0;
   }
+  if (option == Option.SO_MAX_PACING_RATE) return pacingRateSet(tcb, value);
   return extraSet(tcb, option, value);
+}
+
+/**
+ * Bytes per second; 0xffffffff: no limit. It stands in Busy, which stays as long as it is set, and
+ * before there is a peer in cwnd, which nobody else needs until then (userConnect takes it).
+ */
+function pacingRateSet(tcb: Tcb, value: u32): i32 {
+  if (value == 0) return -Errno.EINVAL;
+  const limit: u32 = value == RATE_MAX ? 0 : value;
+  if (tcb.remotePort == 0) tcb.cwnd = limit;
+  else if (tcb.state != State.CLOSE && (limit != 0 || tcb.busy != 0)) {
+    if (!busyTake(tcb)) return -Errno.ENOBUFS;
+    paceLimit(tcb, busyOf(tcb), limit);
+  }
+  return 0;
+}
+
+function pacingRateGet(tcb: Tcb): i32 {
+  let limit: u32 = tcb.busy != 0 ? busyOf(tcb).maxPacingRate : 0;
+  if (tcb.remotePort == 0) limit = tcb.cwnd;
+  return limit == 0 || limit > I32_MAX ? I32_MAX : limit;
 }
 
 function byteSet(value: u32, most: u32): bool {
@@ -87,7 +113,7 @@ function byteSet(value: u32, most: u32): bool {
 }
 
 function tos(tcb: Tcb, value: u32): i32 {
-  tcb.tos = <u8>(value & ~3); // the ECN bits are TCP's own
+  tcb.tos = <u8>((value & ~TOS_ECN) | (<u32>tcb.tos & TOS_ECN)); // the ECN bits are TCP's own
   return 0;
 }
 
@@ -167,12 +193,13 @@ export function optionGet(tcb: Tcb, option: Option): i32 {
     return error;
   }
   if (option == Option.IP_RECVERR) return tcb.flags & TF_NO_SOFT_ERRORS ? 0 : 1;
-  if (option == Option.IP_TOS) return tcb.tos;
+  if (option == Option.IP_TOS) return tcb.tos & ~TOS_ECN;
   if (option == Option.IP_TTL) return tcb.ttl;
   if (option == Option.IP_MTU) return tcb.pmtu;
   if (option == Option.SO_LINGER) return tcb.flags & TF_LINGER ? <i32>tcb.lingerSeconds + 1 : 0;
   if (option == Option.TCP_MAXSEG) return tcb.state == State.CLOSE ? tcb.rcvMss : tcb.sndMss;
   if (option == Option.TCP_CONGESTION) return tcb.congestion;
+  if (option == Option.SO_MAX_PACING_RATE) return pacingRateGet(tcb);
   if (option == Option.SENDROOM) return sendRoom(tcb);
   if (option >= Option.SIOCOUTQ) return queueGet(tcb, option);
   return extraGet(tcb, option);
@@ -235,7 +262,7 @@ export function listenerOptionSet(l: Listener, option: Option, value: u32): i32 
   }
   if (option == Option.IP_TOS) {
     if (value > 255) return -Errno.EINVAL;
-    l.tos = <u8>(value & ~3);
+    l.tos = <u8>(value & ~TOS_ECN);
   } else if (option == Option.IP_TTL) {
     if (value == 0 || value > 255) return -Errno.EINVAL;
     l.ttl = <u8>value;

@@ -194,7 +194,10 @@ export function busyReceiveBegin(tcb: Tcb): void {
   busy.consumedSeq = tcb.rcvNxt;
   busy.rcvRttSeq = tcb.rcvNxt + tcb.rcvWnd;
   busy.rcvRttAtUs = now;
-  busy.rcvSpaceBytes = min<u32>(tcb.rcvWnd, 65535);
+  // Linux: a sender's first flight. From there growth is seen two round trips before the first
+  // window is full; from 64 KiB on, it came one late, and slow start stood still for it.
+  const first = config(Config.tcp_init_cwnd) * max<u32>(tcb.rcvMss, 536);
+  busy.rcvSpaceBytes = min(tcb.rcvWnd, first);
   busy.rcvSpaceSeq = tcb.rcvNxt;
   busy.rcvSpaceAtUs = now;
 }
@@ -227,6 +230,7 @@ export function busyQuiet(tcb: Tcb): bool {
     busy.rangeRoot == 0 &&
     streamEmpty(sendStream(busy)) &&
     streamEmpty(recvStream(busy)) &&
+    busy.maxPacingRate == 0 && // the user's setting has no other place
     (tcb.flags & TF_URGENT_RECV) == 0 // the mark is ahead of what has come
   );
 }

@@ -14,6 +14,7 @@ import { TCP_FIN, TCP_URG } from "../wire/tcp";
 import { segmentOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { Busy, Range, recvStream } from "./busy";
+import { ecnReceive } from "./ecn";
 import { post } from "./events";
 import { pressureUpdate, roomFor, underPressure } from "./pressure";
 import { pruneAboveHigh, pruneArena, pruneOwn, recvTruncate } from "./prune";
@@ -21,7 +22,8 @@ import {
   rangeFirst, rangeInsert, rangeLast, rangeOverlap, rangeRemove, rangesRelease,
 } from "./reassembly";
 import {
-  TF_ACK_NOW, TF_DELACK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK, TF_URGENT_RECV, Tcb,
+  TF_ACK_NOW, TF_DELACK, TF_ECN_OK, TF_FIN_RCVD, TF_PINGPONG, TF_QUICKACK, TF_SACK_OK,
+  TF_URGENT_RECV, Tcb,
 } from "./records";
 import { busyOf, busyTake, extraOf, outputList } from "./tcb";
 import { receiveWindow, receiverRttByTimestamp, receiverRttByWindow } from "./window";
@@ -59,6 +61,7 @@ export function textReceive(tcb: Tcb, a: Arrival): bool {
       return false;
     }
     measureMss(tcb, a);
+    if (tcb.flags & TF_ECN_OK) ecnReceive(tcb, busyOf(tcb), a);
   }
   if (seqGt(a.seq, tcb.rcvNxt)) {
     outOfOrder(tcb, a, fin);

@@ -1,7 +1,8 @@
 /**
- * The timers of a connection: one general deadline whose meaning is timerKind, and the delayed ACK.
- * The wheel holds the earlier one; here is who arms and what happens when it fires. RFC 9293 §3.8,
- * RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts (a record fired).
+ * The timers of a connection: one general deadline whose meaning is timerKind, the delayed ACK and
+ * the pacing of its bursts. The wheel holds the earliest; here is who arms and what happens when it
+ * fires. RFC 9293 §3.8, RFC 6298 §5. Called by ack.ts and output.ts (something changed) and poll.ts
+ * (a record fired).
  */
 import {
   Config, Counter, Errno, EVENT_ERROR, EVENT_SOFT_ERROR, EVENT_WRITABLE, Fault, State,
@@ -13,11 +14,13 @@ import { invariant } from "../core/invariant";
 import { seqGe } from "../core/seq";
 import { wheelArm, wheelArmed } from "../core/timer-wheel";
 import { system } from "../memory";
-import { sendStream } from "./busy";
+import { Busy, sendStream } from "./busy";
 import { post } from "./events";
 import { keepAliveDelayUs, keepAliveDue, keepAliveFire } from "./keepalive";
-import { corkRelease, probeSend, retransmitFinAlone, synSend } from "./output";
-import { recoveryOnTimeout } from "./recovery";
+import { corkRelease, lossProbeSend, probeSend, retransmitFinAlone, synSend } from "./output";
+import { pacingDeadline, pacingDue, pacingWaits } from "./pacing";
+import { rackTimeoutUs } from "./rack";
+import { recoveryOnReorderTimer, recoveryOnTimeout } from "./recovery";
 import {
   TF_ACK_NOW, TF_DELACK, TF_FIN_QUEUED, TF_FIN_SENT, TF_KEEPALIVE, TF_ORPHAN, TF_WANT_WRITE, Tcb,
   TimerKind,
@@ -29,6 +32,7 @@ import {
 import { rtoBackedOffUs } from "./rtt";
 import { busyOf, busyQuiet, busyRelease, extraOf, outputList, tcbClosed } from "./tcb";
 import { ackNow } from "./text";
+import { rtoLeftUs, tlpTimeoutUs } from "./tlp";
 
 /** A Busy record goes back after this much silence: state that is dear to rebuild stays a while. */
 const QUIET_US: u32 = 1_000_000;
@@ -85,11 +89,12 @@ export function timersRefresh(tcb: Tcb): void {
   const state = tcb.state;
   if (state == State.CLOSE || state == State.SYN_SENT || state == State.SYN_RECV) return;
   if (inFlight(tcb)) {
-    if (kind != TimerKind.Retransmit) timerSet(tcb, TimerKind.Retransmit, rtoBackedOffUs(tcb));
+    if (!forLoss(kind)) timerSet(tcb, TimerKind.Retransmit, rtoBackedOffUs(tcb));
     return;
   }
   if (unsent(tcb)) {
-    const waiting = kind == TimerKind.Persist || kind == TimerKind.Cork;
+    const held = tcb.busy != 0 && pacingWaits(busyOf(tcb));
+    const waiting = kind == TimerKind.Persist || kind == TimerKind.Cork || held;
     if (!waiting) timerSet(tcb, TimerKind.Persist, rtoBackedOffUs(tcb));
     return;
   }
@@ -119,11 +124,61 @@ function finWait2Us(tcb: Tcb): u64 {
   return (own != 0 ? own : <u64>config(Config.tcp_fin_timeout)) * 1_000_000;
 }
 
+/** One of the three that wait for ACKs: time-out, loss probe, reordering (icsk_pending). */
+// @ts-ignore: decorator
+@inline
+function forLoss(kind: u32): bool {
+  return kind == TimerKind.Retransmit || kind == TimerKind.Tlp || kind == TimerKind.Reorder;
+}
+
 //= rfc6298 5.3
-/** New data was acknowledged: the retransmission timer starts again. */
-export function retransmitRestart(tcb: Tcb): void {
-  if (tcb.timerKind == TimerKind.Retransmit || tcb.timerKind == TimerKind.Persist) timerStop(tcb);
+/**
+ * An ACK was worked through; `advanced`: it acknowledged something, so that the time-out starts
+ * again. While segments may just be out of order the reordering timer stands in for it, and a loss
+ * probe while nothing is amiss.
+ */
+export function retransmitRestart(tcb: Tcb, advanced: bool): void {
+  if (inFlight(tcb) && tcb.busy != 0) {
+    const busy = busyOf(tcb);
+    const reorderUs = rackTimeoutUs(tcb, busy);
+    if (reorderUs != 0) {
+      timerSet(tcb, TimerKind.Reorder, reorderUs);
+      return;
+    }
+    if (advanced) {
+      const rto = rtoBackedOffUs(tcb);
+      const probeUs = tlpTimeoutUs(tcb, busy, rto);
+      if (probeUs != 0) timerSet(tcb, TimerKind.Tlp, probeUs);
+      else timerSet(tcb, TimerKind.Retransmit, rto);
+      return;
+    }
+    if (tcb.timerKind == TimerKind.Reorder) timeoutResume(tcb, busy);
+  } else if (advanced && (forLoss(tcb.timerKind) || tcb.timerKind == TimerKind.Persist)) {
+    timerStop(tcb);
+  }
   timersRefresh(tcb);
+}
+
+/** Back to the time-out that another timer stood in for, less the time that has passed. */
+function timeoutResume(tcb: Tcb, busy: Busy): void {
+  timerSet(tcb, TimerKind.Retransmit, rtoLeftUs(tcb, busy));
+}
+
+//= rfc8985 7.2
+/** New data was sent: the loss probe's time counts from now. */
+export function lossProbeArm(tcb: Tcb, busy: Busy): void {
+  if (tcb.timerKind == TimerKind.Reorder) return;
+  // A head that is overdue (an undo has put it back into flight) must not make it a probe at once.
+  const left = rtoLeftUs(tcb, busy);
+  const us = tlpTimeoutUs(tcb, busy, left > 1 ? left : rtoBackedOffUs(tcb));
+  if (us != 0) timerSet(tcb, TimerKind.Tlp, us);
+}
+
+/** The first segment in flight is sent again: its time-out counts from now. */
+export function timeoutRestart(tcb: Tcb): void {
+  // After a time-out the back-off says when, and TCP_USER_TIMEOUT (retransmitFire).
+  if (tcb.timerKind == TimerKind.Reorder || tcb.retries != 0) return;
+  timerSet(tcb, TimerKind.Retransmit, rtoBackedOffUs(tcb));
 }
 
 /** The wheel gave the record out: does what is due, arms again for what is not. */
@@ -134,6 +189,7 @@ export function connectionTimer(tcb: Tcb): void {
     count(Counter.TcpExtDelayedACKs);
     ackNow(tcb);
   }
+  if (tcb.busy != 0 && pacingDue(busyOf(tcb))) outputList(tcb);
   const generation = tcb.generation;
   if (tcb.timerKind != TimerKind.None && due(tcb.timerDeadline)) fire(tcb);
   if (tcb.generation != generation || tcb.state == State.CLOSE) return;
@@ -143,12 +199,16 @@ export function connectionTimer(tcb: Tcb): void {
 function rearm(tcb: Tcb): void {
   if (tcb.flags & TF_DELACK) wheelArm(changetype<usize>(tcb), tcb.delackDeadline);
   if (tcb.timerKind != TimerKind.None) wheelArm(changetype<usize>(tcb), tcb.timerDeadline);
+  if (tcb.busy == 0 || !pacingWaits(busyOf(tcb)) || pacingDue(busyOf(tcb))) return;
+  wheelArm(changetype<usize>(tcb), pacingDeadline(busyOf(tcb)));
 }
 
 function fire(tcb: Tcb): void {
   const kind = tcb.timerKind;
   tcb.timerKind = <u8>TimerKind.None;
   if (kind == TimerKind.Retransmit) retransmitFire(tcb);
+  else if (kind == TimerKind.Tlp) lossProbeFire(tcb);
+  else if (kind == TimerKind.Reorder) reorderFire(tcb);
   else if (kind == TimerKind.Persist) persistFire(tcb);
   else if (kind == TimerKind.Syn) synFire(tcb);
   else if (kind == TimerKind.KeepAlive) keepAliveFire(tcb);
@@ -199,6 +259,29 @@ function retransmitFire(tcb: Tcb): void {
   if (tcb.backoff < 31) tcb.backoff++;
   outputList(tcb);
   timerSet(tcb, TimerKind.Retransmit, retransmitTimerUs(tcb));
+}
+
+//= rfc8985 7.3
+/** Two round trips without an ACK: one segment more, and the time-out from now. */
+function lossProbeFire(tcb: Tcb): void {
+  if (inFlight(tcb) && tcb.busy != 0) {
+    const busy = busyOf(tcb);
+    if (!lossProbeSend(tcb, busy)) timeoutResume(tcb, busy);
+  }
+  timersRefresh(tcb);
+}
+
+/** What is late has had its time; and what is less late waits on. */
+function reorderFire(tcb: Tcb): void {
+  if (inFlight(tcb) && tcb.busy != 0) {
+    const busy = busyOf(tcb);
+    recoveryOnReorderTimer(tcb, busy);
+    outputList(tcb);
+    const us = rackTimeoutUs(tcb, busy);
+    if (us != 0) timerSet(tcb, TimerKind.Reorder, us);
+    else timeoutResume(tcb, busy);
+  }
+  timersRefresh(tcb);
 }
 
 /** R2: the end, under the name of the last soft error. No RST: nobody hears it (Linux). */

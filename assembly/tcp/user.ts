@@ -24,6 +24,7 @@ import { isMapped, isMulticast, isUnspecified } from "../ip/packet";
 import { system } from "../memory";
 import { recvStream, sendStream } from "./busy";
 import { congestionInit } from "./congestion/controller";
+import { paceLimit } from "./congestion/pacing-rate";
 import { demuxFind, demuxInsert, demuxRemove } from "./demux";
 import { eventsForget, post } from "./events";
 import { isnFor, tsOffsetFor } from "./isn";
@@ -45,7 +46,7 @@ import {
 } from "./records";
 import { abortConnection } from "./reset";
 import {
-  busyOf, busyTake, extraOf, outputList, setState, tcbClosed, tcbFree, tcbTake,
+  busyOf, busyTake, extraOf, outputList, setState, tcbClosed, tcbDetach, tcbFree, tcbTake,
 } from "./tcb";
 import { ackNow } from "./text";
 import { timeWaitEnd, timeWaitNextIsn } from "./time-wait";
@@ -179,6 +180,7 @@ export function userConnect(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: 
   if (own4 != isMapped(w0, w1, w2)) return -Errno.ENETUNREACH; // bound to the other family
   const failed = takeTuple(tcb, local, w0, w1, w2, w3, port);
   if (failed != 0) return failed;
+  if (tcb.cwnd != 0 && !paceFromStart(tcb)) return -Errno.ENOBUFS;
   if (isIpv6(changetype<Endpoint>(tcb))) tcb.flags |= TF_IPV6;
   tcb.flags |= offeredFlags();
   tcb.wscale = 0;
@@ -195,6 +197,20 @@ export function userConnect(tcb: Tcb, w0: u32, w1: u32, w2: u32, w3: u32, port: 
   setState(tcb, State.SYN_SENT);
   ackNow(tcb);
   return 0;
+}
+
+/** SO_MAX_PACING_RATE of before stands in cwnd: Busy takes it. False: no room, not connected. */
+function paceFromStart(tcb: Tcb): bool {
+  const limit = tcb.cwnd;
+  if (busyTake(tcb)) {
+    paceLimit(tcb, busyOf(tcb), limit);
+    return true;
+  }
+  tcbDetach(tcb);
+  tcb.flags &= ~TF_BOUND;
+  tcb.remotePort = 0;
+  tcb.localAddress = <u16>LOCAL_ANY;
+  return false;
 }
 
 /** Finds the port, takes a reusable TIME-WAIT over, enters the table; sets ISN and offset. */

@@ -7,7 +7,7 @@
 
 import {
   EVENT_CLOSED, EVENT_CONNECTED, EVENT_ERROR, EVENT_PEER_FIN, EVENT_READABLE, EVENT_WRITABLE,
-  Errno, Option, SHUT_WR,
+  Errno, LISTEN_REUSEADDR, Option, SHUT_WR,
 } from '../../assembly/abi.js';
 import { ADDRESS_ANY, type AddressWords } from '../core/address.js';
 import type { Handler } from '../core/dispatch.js';
@@ -189,7 +189,7 @@ export class Server implements Handler {
     backlog = 128,
     address: AddressWords = ADDRESS_ANY,
   ) {
-    const listener = host.engine.listen(address, port, backlog);
+    const listener = host.engine.listen(address, port, backlog, LISTEN_REUSEADDR);
     this.handle = listener;
     this.port = listener.port;
     host.dispatcher.attachListener(this.handle, this);

@@ -18,3 +18,5 @@ export { SimHost } from './sim-host.js';
 export {
   Simulation, type HostOptions, type Link, type LinkOptions, type SimulationOptions,
 } from './simulation.js';
+export { GALLERY } from './gallery/index.js';
+export * from './scenario/index.js';

@@ -1,7 +1,8 @@
 /**
  * The little that elements must know of packets: where the TCP header is, the Internet checksum
  * (RFC 1071) and its update (RFC 1624), an ICMP error (RFC 792, RFC 4443). Decoding for people is
- * elsewhere. Total: anything may stand in the bytes. Used by elements/ and the router.
+ * elsewhere; congestion marks (RFC 3168 §5). Total: anything may stand in the bytes. Used by
+ * elements/ and the router.
  */
 
 import { formatAddress, type AddressWords } from '../core/address.js';
@@ -51,6 +52,21 @@ export function ipVersion(bytes: Uint8Array, length: number): 0 | 4 | 6 {
   const version = length > 0 ? (bytes[0] as number) >> 4 : 0;
   if (version === 4 && length >= 20) return 4;
   return version === 6 && length >= 40 ? 6 : 0;
+}
+
+/** ECN codepoint: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE; 0 when the frame is not IP. */
+export function ecnOf(bytes: Uint8Array, length: number): number {
+  const version = ipVersion(bytes, length);
+  if (version === 0) return 0;
+  return version === 4 ? (bytes[1] as number) & 3 : ((bytes[1] as number) >> 4) & 3;
+}
+
+/** Sets CE, and IPv4's checksum for it. @returns false, nothing changed: not ECN-capable */
+export function markCe(bytes: Uint8Array, length: number): boolean {
+  if (ecnOf(bytes, length) === 0) return false;
+  if (ipVersion(bytes, length) === 6) bytes[1] = (bytes[1] as number) | 0x30;
+  else replace16(bytes, 0, get16(bytes, 0) | 3, 10);
+  return true;
 }
 
 /** Offset of the TCP header; 0: no whole TCP header is here. */

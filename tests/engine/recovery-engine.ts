@@ -13,7 +13,8 @@ const STATE_WORDS = [
   'sndUna', 'sndNxt', 'cwnd', 'ssthresh', 'pipe', 'quota', 'sackedBytes', 'lostBytes',
   'retransBytes', 'highSack', 'caState', 'dupAcks', 'reordering', 'segmentCount', 'undoRetrans',
   'poolUsed', 'srtt8Us', 'rttvar4Us', 'rtoUs', 'minRttUs', 'flags', 'visited', 'deliveredBytes',
-  'rttUs', 'deliveryRate',
+  'rttUs', 'deliveryRate', 'reorderUs', 'reoWndUs', 'probeUs', 'rackRttUs', 'frtoState',
+  'reordSeen',
 ] as const;
 export type State = Record<(typeof STATE_WORDS)[number], number>;
 
@@ -58,7 +59,7 @@ export class Engine {
     const instance = new WebAssembly.Instance(module, {});
     this.#exports = instance.exports as never;
     const memory = instance.exports['memory'] as WebAssembly.Memory;
-    this.#scratch = 131072 + segments * 48;
+    this.#scratch = 131072 + segments * 56;
     memory.grow(Math.ceil((this.#scratch + segments * 12) / 65536));
     this.u32 = new Uint32Array(memory.buffer);
     this.call('testBoot', segments);
@@ -106,13 +107,14 @@ export class Engine {
     return Object.fromEntries(STATE_WORDS.map((name, n) => [name, this.u32[at + n]])) as State;
   }
 
-  ack(i: number, ack: number, blocks: readonly Block[] = [], flags = 0): void {
+  /** `echoMs`: when the segment was sent whose timestamp is echoed, on the engine's clock. */
+  ack(i: number, ack: number, blocks: readonly Block[] = [], flags = 0, echoMs = 0): void {
     const at = this.call('blocksAt') >> 2;
     blocks.forEach(([start, end], n) => {
       this.u32[at + 2 * n] = start;
       this.u32[at + 2 * n + 1] = end;
     });
-    this.call('testAck', i, ack, flags, blocks.length, 0xffffffff);
+    this.call('testAck', i, ack, flags, blocks.length, 0xffffffff, echoMs);
   }
 
   records(i = 0): Piece[] {

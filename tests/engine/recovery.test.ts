@@ -22,6 +22,13 @@ interface Segment {
   judged: boolean;
 }
 
+interface Undo {
+  partial: boolean;
+  /** The same, but retransmissions are out: nothing is judged before they have told. */
+  held: boolean;
+  loss: boolean;
+}
+
 /** What RFC 6675 says, word by word, on MSS-sized pieces; positions from 0, no wrap. */
 class Model {
   flight: Segment[] = [];
@@ -40,7 +47,11 @@ class Model {
     }
   }
 
-  ack(ack: number, blocks: readonly (readonly [number, number])[], caState: number): void {
+  /** `undo`: what recovery took back with this ACK; whether, it decides and not the model. */
+  ack(
+    ack: number, blocks: readonly (readonly [number, number])[], caState: number, undo: Undo,
+  ): void {
+    const priorUna = this.una;
     const priorHigh = this.highSack;
     const advanced = ack > this.una;
     this.una = Math.max(this.una, ack);
@@ -69,6 +80,12 @@ class Model {
       this.reordering = Math.min(Math.max(this.reordering, distance), 255);
     }
     this.dupAcks = advanced ? 0 : this.dupAcks + (news ? 1 : 0);
+    if (undo.partial || undo.held) {
+      const distance = Math.ceil((this.highSack - priorUna) / MSS);
+      this.reordering = Math.min(Math.max(this.reordering, distance), 255);
+    }
+    if (undo.held) return;
+    if (undo.partial || undo.loss) for (const s of this.flight) s.lost = s.judged = false;
     if (news || caState !== Ca.Open) this.detect(caState, advanced);
   }
 
@@ -126,6 +143,24 @@ class Model {
 
 function counter(engine: Engine, which: Counter): number {
   return engine.u32[(COUNTERS_AT >> 2) + 2 * which] as number;
+}
+
+interface Undone extends Undo {
+  dsack: boolean;
+  counts: number[];
+}
+
+/** What was undone since `before`. */
+function undoOf(engine: Engine, before?: Undone): Undone {
+  const counts = [
+    Counter.TcpExtTCPPartialUndo, Counter.TcpExtTCPTSReorder, Counter.TcpExtTCPLossUndo,
+    Counter.TcpExtTCPDSACKUndo,
+  ].map((which) => counter(engine, which));
+  const [partial, seen, loss, dsack] = counts.map((n, at) => n !== before?.counts[at]);
+  return {
+    partial: partial === true, held: seen === true && partial === false, loss: loss === true,
+    dsack: dsack === true, counts,
+  };
 }
 
 /** Blocks as a peer might report them: mostly honest, some absurd. Positions from 0. */
@@ -206,9 +241,12 @@ function randomStep(
     m.send(segments);
   } else if (kind < 75) {
     const [ack, blocks] = orderly ? orderlyPeer(random, m) : randomPeer(random, m);
+    const undone = undoOf(engine);
     engine.ack(0, base + ack, blocks.map(([s, e]) => [base + s, base + e] as const));
+    const undo = undoOf(engine, undone);
     const ended = before.caState >= Ca.Recovery && engine.state().caState < Ca.Cwr;
-    m.ack(ack, blocks, ended ? Ca.Disorder : before.caState);
+    const left = ended || undo.partial || undo.loss || undo.dsack;
+    m.ack(ack, blocks, left ? Ca.Disorder : before.caState, undo);
   } else if (kind < 95) {
     const bytes = engine.call('testRetransmit', 0, (1 + random.below(5)) * MSS);
     const seq = (engine.result() - base) >>> 0;

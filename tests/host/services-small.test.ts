@@ -134,7 +134,7 @@ test('chargen · the peer ends its side · the last block and FIN', async (t) =>
   assert.ok((await readAll(socket)).length > 0);
 });
 
-test('chargen · a peer that never reads · at most one block waits here', async (t) => {
+test('chargen · a peer that never reads · at most one block beyond the mark waits', async (t) => {
   let accepted: ServiceSocket | undefined;
   const watched = {
     ...kernelTransport,
@@ -145,7 +145,9 @@ test('chargen · a peer that never reads · at most one block waits here', async
   await connected(t, service.port);
   await sleep(300);
   assert.ok(accepted!.writableLength > 0, 'the send buffer should have filled');
-  assert.ok(accepted!.writableLength <= chargenPattern().length);
+  // Node 20 stops a writer at 16 KiB, Node 22 at 64.
+  const mark = (accepted as unknown as net.Socket).writableHighWaterMark;
+  assert.ok(accepted!.writableLength < mark + chargenPattern().length);
 });
 
 test('daytime · connect · one line of the clock, then FIN', async (t) => {

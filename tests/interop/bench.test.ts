@@ -1,6 +1,6 @@
 /**
- * `ackorn bench tun` as it is typed: figures of both sides, one line where a program is missing,
- * and nothing left behind however it ends.
+ * `ackorn bench tun` and `bench paths` as they are typed: figures of both sides, one line where a
+ * program is missing, and nothing left behind however they end.
  */
 
 import assert from 'node:assert/strict';
@@ -12,6 +12,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { PathsBench } from '../../host/node/bench/paths.js';
 import type { TunBench } from '../../host/node/bench/tun.js';
 import { findNamespace } from '../../host/node/cli/namespace.js';
 import { needs } from './tools.js';
@@ -70,32 +71,81 @@ test('bench tun · figures of both sides as JSON, and no process stays', async (
   assert.deepEqual(await untilGone(mark), []);
 });
 
-for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-  test(`bench tun · ${signal} in the middle · no process stays`, async (t) => {
+test('bench paths · --quick --json · every cell has figures of both, and no process stays',
+  async (t) => {
     if (!possible(t)) return;
-    const mark = `ACKORN_BENCH_TEST=${process.pid}.${signal}`;
-    const child = spawn(process.execPath, [CLI, 'bench', 'tun', '--parts', 'plain'], {
-      stdio: 'ignore', env: { ...process.env, ACKORN_BENCH_TEST: `${process.pid}.${signal}` },
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath, [CLI, 'bench', 'paths', '--quick', '--json'], {
+        encoding: 'utf8', timeout: RUN_MS,
+        env: { ...process.env, ACKORN_BENCH_TEST: `${process.pid}.2` },
+      },
+    );
+    assert.equal(status, 0, stderr);
+    const bench = JSON.parse(stdout) as PathsBench;
+    assert.deepEqual([bench.runs, bench.rateBps, bench.congestion], [1, 100e6, 'cubic']);
+    assert.deepEqual(
+      bench.rows.map(({ lossPercent, rttMs, direction, queueBytes }) =>
+        [lossPercent, rttMs, direction, queueBytes]),
+      [[0, 10, 'in', 125_000], [0, 10, 'out', 125_000], [1, 60, 'in', 750_000],
+        [1, 60, 'out', 750_000]],
+    );
+    const ratios = bench.rows.map(({ goodput, values, details }) => {
+      for (const who of ['ackorn', 'kernel'] as const) {
+        assert.equal(details[who].length, 1);
+        const [{ goodputBps, punctuality, sender, dropped } = assert.fail()] = details[who];
+        assert.deepEqual(values[who], [goodputBps / 1e6]);
+        // Payload of 1448 in 1500 bytes is what the link has room for.
+        assert.ok(goodputBps > 0 && goodputBps <= 100e6 * (1448 / 1500) * 1.01, `${goodputBps}`);
+        assert.ok(punctuality.packets > 100);
+        assert.deepEqual([sender, dropped], ['cubic', 0]);
+      }
+      return goodput.ratio.median;
     });
-    t.after(() => child.kill('SIGKILL'));
-    // Ours inside and outside, both stacks, the far end, two of iperf3.
-    for (let waited = 0; waited < 30_000 && marked(mark).length < 6; waited += 50) await sleep(50);
-    assert.ok(marked(mark).length >= 6, marked(mark).join('\n'));
-    child.kill(signal);
-    await once(child, 'exit');
-    assert.deepEqual(await untilGone(mark), []);
+    assert.equal(bench.worst.ratio, Math.min(...ratios));
+    const product = ratios.reduce((all, ratio) => all * ratio, 1);
+    assert.ok(Math.abs(bench.geometricMean ** 4 - product) < 1e-9 * product);
+    assert.deepEqual(await untilGone(`ACKORN_BENCH_TEST=${process.pid}.2`), []);
   });
+
+/** What is started, and how many processes it has when it measures. */
+const STOPPED: readonly [command: string, args: readonly string[], processes: number][] = [
+  // Ours inside and outside, both stacks, the far end, two of iperf3.
+  ['tun', ['--parts', 'plain'], 6],
+  // Ours inside and outside, one that emulates the link, two of iperf3 at its ends.
+  ['paths', ['--cells', '1:60:in', '--jobs', '1'], 5],
+];
+
+for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+  for (const [command, args, processes] of STOPPED) {
+    test(`bench ${command} · ${signal} in the middle · no process stays`, async (t) => {
+      if (!possible(t)) return;
+      const mark = `ACKORN_BENCH_TEST=${process.pid}.${command}.${signal}`;
+      const child = spawn(process.execPath, [CLI, 'bench', command, ...args], {
+        stdio: 'ignore',
+        env: { ...process.env, ACKORN_BENCH_TEST: `${process.pid}.${command}.${signal}` },
+      });
+      t.after(() => child.kill('SIGKILL'));
+      const count = (): number => marked(mark).length;
+      for (let waited = 0; waited < 30_000 && count() < processes; waited += 50) await sleep(50);
+      assert.ok(count() >= processes, marked(mark).join('\n'));
+      child.kill(signal);
+      await once(child, 'exit');
+      assert.deepEqual(await untilGone(mark), []);
+    });
+  }
 }
 
-test('bench tun · iperf3 is missing · one line says so', (t) => {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'ackorn-bench-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  symlinkSync(process.execPath, path.join(folder, 'node'));
-  const run = spawnSync(process.execPath, [CLI, 'bench', 'tun'], {
-    encoding: 'utf8', env: { ...process.env, PATH: folder },
+for (const command of ['tun', 'paths']) {
+  test(`bench ${command} · iperf3 is missing · one line says so`, (t) => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'ackorn-bench-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    symlinkSync(process.execPath, path.join(folder, 'node'));
+    const run = spawnSync(process.execPath, [CLI, 'bench', command], {
+      encoding: 'utf8', env: { ...process.env, PATH: folder },
+    });
+    assert.equal(run.status, 1);
+    assert.equal(
+      run.stderr, 'ackorn: iperf3 is missing and bench needs it: apt-get install iperf3\n',
+    );
   });
-  assert.equal(run.status, 1);
-  assert.equal(
-    run.stderr, 'ackorn: iperf3 is missing and bench needs it: apt-get install iperf3\n',
-  );
-});
+}

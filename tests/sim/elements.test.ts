@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   blackhole, burstLoss, corrupt, delay, duplicate, jitter, loss, lossPattern, mtu, outage, rate,
-  reorder, stripOptions, tailDrop, tap,
+  reorder, spike, stripOptions, tailDrop, tap,
 } from '../../host/sim/elements/index.js';
 import type { ElementFactory } from '../../host/sim/element.js';
 import { fold, put16, put32, sum } from '../../host/sim/packet.js';
@@ -34,6 +34,25 @@ test('delay · every frame arrives later by the same time and in order', () => {
   const bench = through(delay(25_000));
   assert.deepEqual(bench.numbers(), Array.from({ length: COUNT }, (_, at) => at));
   for (const [at, { timeUs }] of bench.arrivals.entries()) assert.equal(timeUs, at * 10 + 25_000);
+});
+
+test('spike · frames of these times come later, nobody overtakes', () => {
+  const [fromUs, untilUs, us] = [50_000, 60_000, 30_000];
+  const bench = through(spike({ fromUs, untilUs, us }));
+  assert.deepEqual(bench.numbers(), Array.from({ length: COUNT }, (_, at) => at));
+  for (const [at, { timeUs }] of bench.arrivals.entries()) {
+    const sent = at * 10;
+    const late = sent >= fromUs && sent < untilUs ? sent + us : sent;
+    // What was caught last leaves at 89,990: those behind it wait for it.
+    assert.equal(timeUs, sent >= untilUs ? Math.max(late, untilUs - 10 + us) : late);
+  }
+});
+
+test('reorder · held back for a time between two limits when there are two', () => {
+  const delays = through(reorder(1, 2000, 500)).arrivals.map(({ timeUs, bytes }) =>
+    timeUs - new DataView(bytes.buffer).getUint32(0) * 10);
+  assert.ok(Math.min(...delays) >= 500 && Math.max(...delays) <= 2000);
+  assert.ok(Math.min(...delays) < 510 && Math.max(...delays) > 1990);
 });
 
 test('jitter · keeps the order by default, and may lose it when told', () => {

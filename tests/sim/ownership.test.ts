@@ -44,7 +44,9 @@ function run(seed: number, options: LinkOptions): Run {
     simulation.runFor(random.below(30_000) + 8000);
     if (random.chance(0.5)) end.abort();
     else if (random.chance(0.5)) simulation.runWhile(() => end.state === 'open', 60e6);
-    // One listener at a time for a port: its connection knows which content to expect.
+    // One listener at a time for a port: its connection knows which content to expect. A SYN that
+    // was lost must not come again when the port is the next one's.
+    simulation.runWhile(() => end.state === 'open' && !end.connected, 60e6);
     servers[at]?.close();
   }
   simulation.runToIdle(7200e6);

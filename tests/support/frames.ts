@@ -164,7 +164,8 @@ export function tcpFrame(fields: TcpFields, payload?: Uint8Array, ip: Partial<Ip
   if (!fields.from.includes(':')) {
     return ipv4Packet({ from: fields.from, to: fields.to, protocol: 6, ...ip }, segment);
   }
-  return ipv6Packet({ from: fields.from, to: fields.to, nextHeader: 6 }, segment);
+  const trafficClass = ip.tos ?? 0;
+  return ipv6Packet({ from: fields.from, to: fields.to, nextHeader: 6, trafficClass }, segment);
 }
 
 export function udpDatagram(

@@ -51,6 +51,12 @@ export function renoSsthresh(tcb: Tcb, busy: Busy): u32 {
   return max(tcb.cwnd >> 1, 2 * splitUnit(tcb));
 }
 
+//= rfc8511 3
+/** A mark tells of a queue that is shorter than one that overflows: 0.8 of cwnd stays. */
+export function renoSsthreshEcn(tcb: Tcb, busy: Busy): u32 {
+  return max(<u32>(<u64>tcb.cwnd * 4 / 5), 2 * splitUnit(tcb));
+}
+
 /** A time-out: credit of before counts no more. */
 export function renoRestart(busy: Busy): void {
   renoOf(busy).credit = 0;

@@ -10,16 +10,16 @@ import { system } from "../../memory";
 import { Busy, CaState, RF_CWND_LIMITED } from "../busy";
 import { Tcb } from "../records";
 import { rtoUs } from "../rtt";
-import { initialWindow, ssthreshKept } from "./controller";
+import { congestionSetsCwnd, initialWindow, ssthreshKept } from "./controller";
 import { inSlowStart } from "./slow-start";
 
 /**
  * Output stopped. `limited`: data waits, and sendQuota (or waiting for enough of it) was the
- * reason; `sndbufLimited`: nothing waits because the writer had no more room, so the flight shows
- * no limit. Remembers the fullest flight of about one round trip.
+ * reason; `excused`: the writer had no more room, or pacing holds data back, so that the flight
+ * shows no limit of the application's. Remembers the fullest flight of about one round trip.
  */
 //= rfc7661 4.2
-export function cwndValidate(tcb: Tcb, busy: Busy, limited: bool, sndbufLimited: bool): void {
+export function cwndValidate(tcb: Tcb, busy: Busy, limited: bool, excused: bool): void {
   const flight = tcb.sndNxt - tcb.sndUna;
   const was = (busy.recoveryFlags & RF_CWND_LIMITED) != 0;
   const over = seqGe(tcb.sndUna, busy.cwndUsedSeq);
@@ -37,7 +37,7 @@ export function cwndValidate(tcb: Tcb, busy: Busy, limited: bool, sndbufLimited:
   const unused = now - busy.cwndUsedAtUs;
   if (unused < rtoUs(tcb) || config(Config.tcp_slow_start_after_idle) == 0) return;
   busy.cwndUsedAtUs = now;
-  if (busy.caState == CaState.Open && !sndbufLimited) decay(tcb, busy);
+  if (busy.caState == CaState.Open && !excused && !congestionSetsCwnd(tcb)) decay(tcb, busy);
 }
 
 /** Unused for an RTO: half-way down to what was used (RFC 2861 §3.2). */

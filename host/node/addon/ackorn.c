@@ -163,7 +163,8 @@ NAPI_MODULE_INIT() {
       {"ioctl", call_ioctl},         {"rtnetlink", call_rtnetlink}, {"ethtool", call_ethtool},
       {"setns", call_setns},         {"readBatch", read_batch},     {"writeBatch", write_batch},
       {"startPoll", start_poll},     {"updatePoll", update_poll},   {"stopPoll", stop_poll},
-      {"refPoll", ref_poll},
+      {"refPoll", ref_poll},         {"openTimer", open_timer},     {"setTimer", set_timer},
+      {"closeTimer", close_timer},
   };
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
     if (!add_function(env, exports, table[i].name, table[i].callback)) return NULL;

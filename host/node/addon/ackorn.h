@@ -46,4 +46,9 @@ napi_value ref_poll(napi_env env, napi_callback_info info);
 /* False when libuv is not the one this file was written for. */
 bool polls_begin(napi_env env);
 
+/* timer.c */
+napi_value open_timer(napi_env env, napi_callback_info info);
+napi_value set_timer(napi_env env, napi_callback_info info);
+napi_value close_timer(napi_env env, napi_callback_info info);
+
 #endif

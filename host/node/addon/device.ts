@@ -227,6 +227,9 @@ export function createNative(calls: SystemCalls): Native {
     updatePoll: calls.updatePoll,
     stopPoll: calls.stopPoll,
     refPoll: calls.refPoll,
+    openTimer: calls.openTimer,
+    setTimer: calls.setTimer,
+    closeTimer: calls.closeTimer,
     openTun: (device) => openTun(calls, device),
     closeTun: (fd) => closeSync(fd),
     setOffload: (fd, mask) =>

@@ -49,6 +49,10 @@ const MSG_DONTWAIT_TRUNC = 0x60;
 
 /** struct iovec on 64-bit Linux: two 64-bit words. */
 const IOVEC_BYTES = 16;
+const CLOCK_MONOTONIC = 1;
+const TFD_NONBLOCK_CLOEXEC = 0x80800;
+/** struct itimerspec: the interval, and the first expiry; seconds and ns of 64 bits each. */
+const ITIMERSPEC_BYTES = 32;
 
 /** libc, bound once a thread. Pointers into the memory are passed as plain numbers (< 2⁵³). */
 interface Libc {
@@ -62,6 +66,8 @@ interface Libc {
   readonly recv: Call;
   readonly close: Call;
   readonly setns: Call;
+  readonly timerfdCreate: Call;
+  readonly timerfdSettime: Call;
 }
 
 function bindLibc(koffi: Koffi): Libc {
@@ -78,6 +84,8 @@ function bindLibc(koffi: Koffi): Libc {
     recv: bind('intptr_t recv(int fd, void *bytes, size_t length, int flags)'),
     close: bind('int close(int fd)'),
     setns: bind('int setns(int fd, int kind)'),
+    timerfdCreate: bind('int timerfd_create(int clock, int flags)'),
+    timerfdSettime: bind('int timerfd_settime(int fd, int flags, void *when, uintptr_t before)'),
   };
 }
 
@@ -362,6 +370,18 @@ function ethtool(
   return result;
 }
 
+function setTimer(koffi: Koffi, libc: Libc, fd: number, us: number): number {
+  const when = Buffer.alloc(ITIMERSPEC_BYTES);
+  when.writeBigInt64LE(BigInt(Math.floor(us / 1e6)), 16);
+  when.writeBigInt64LE(BigInt((us % 1e6) * 1000), 24);
+  return libc.timerfdSettime(fd, 0, when, 0) < 0 ? -koffi.errno() : 0;
+}
+
+function openTimer(koffi: Koffi, libc: Libc): number {
+  const fd = libc.timerfdCreate(CLOCK_MONOTONIC, TFD_NONBLOCK_CLOEXEC);
+  return fd < 0 ? -koffi.errno() : fd;
+}
+
 function createCalls(koffi: Koffi): SystemCalls {
   const libc = bindLibc(koffi);
   const batches = new Batches(koffi, libc);
@@ -378,6 +398,9 @@ function createCalls(koffi: Koffi): SystemCalls {
     updatePoll: (id, read, write) => polls.update(id, read, write),
     stopPoll: (id) => polls.stop(id),
     refPoll: (id, keep) => polls.keep(id, keep),
+    openTimer: () => openTimer(koffi, libc),
+    setTimer: (fd, us) => setTimer(koffi, libc, fd, us),
+    closeTimer: (fd) => libc.close(fd),
   };
 }
 

@@ -69,6 +69,18 @@ export interface SystemCalls {
 
   /** Whether the poll keeps the event loop alive (true at first). */
   refPoll(poll: number, keep: boolean): number;
+
+  /** timerfd_create(2), monotonic and non-blocking: a descriptor for startPoll, or negative. */
+  openTimer(): number;
+
+  /**
+   * Lets a timer of openTimer become readable once, `us` microseconds from now; 0 stops it. Either
+   * takes back an expiry that nobody read.
+   */
+  setTimer(fd: number, us: number): number;
+
+  /** Closes a timer, after its poll was stopped. */
+  closeTimer(fd: number): number;
 }
 
 /** What openTun is told. */

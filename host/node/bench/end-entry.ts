@@ -1,6 +1,7 @@
 /**
- * What both entries (far-end.ts, stack-end.ts) do alike: tell the parent when they are ready or why
- * not, and end when it is gone. The IPC channel is the second tether beside tether.ts's signal.
+ * What the entries (far-end.ts, stack-end.ts, path-end.ts) do alike: tell the parent when they are
+ * ready or why not, or their figures, and end when it is gone. The IPC channel is the second tether
+ * beside tether.ts's signal.
  */
 
 import { once } from 'node:events';
@@ -14,6 +15,11 @@ function tell(message: EndMessage): void {
 /** Tells that everything so far is done. */
 export function ready(): void {
   tell({ ready: true });
+}
+
+/** Tells the figures that were asked for. */
+export function result(value: unknown): void {
+  tell({ result: value });
 }
 
 /** Waits until the parent says go. */

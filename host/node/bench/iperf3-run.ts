@@ -1,5 +1,5 @@
 /**
- * One run of the real iperf3's client, one stream, against an end. Called by tun.ts.
+ * One run of the real iperf3's client, one stream, against an end. Called by tun.ts, path-end.ts.
  */
 
 import { once } from 'node:events';
@@ -27,22 +27,33 @@ export interface Bulk {
 }
 
 /** What we read of iperf3's JSON. */
-interface Report {
+export interface Report {
   error?: string;
   end: {
     sum_sent: { retransmits?: number };
     sum_received: { bits_per_second: number; bytes: number; seconds: number };
     cpu_utilization_percent: { host_total: number; remote_total: number };
     sender_tcp_congestion?: string;
+    receiver_tcp_congestion?: string;
   };
 }
 
 /** More than this beyond its time, and the run is stuck, ms. */
 const GRACE_MS = 10_000;
 
-async function report(args: readonly string[], seconds: number): Promise<Report> {
-  const child = tethered('iperf3', args, ['ignore', 'pipe', 'ignore']);
-  const limit = setTimeout(() => child.kill('SIGKILL'), seconds * 1000 + GRACE_MS);
+/**
+ * Runs the client to its end.
+ * @param seconds what its run takes; it is killed when it takes `graceMs` more
+ * @param prefix what it is started by, such as chrt and its options
+ * @throws CommandError
+ */
+export async function report(
+  args: readonly string[], seconds: number,
+  { graceMs = GRACE_MS, prefix = [] }: { graceMs?: number; prefix?: readonly string[] } = {},
+): Promise<Report> {
+  const [program = '', ...rest] = [...prefix, 'iperf3', ...args];
+  const child = tethered(program, rest, ['ignore', 'pipe', 'ignore']);
+  const limit = setTimeout(() => child.kill('SIGKILL'), seconds * 1000 + graceMs);
   const [said, [, signal]] = await Promise.all([
     text(child.stdout!), once(child, 'close') as Promise<[number | null, string | null]>,
   ]);

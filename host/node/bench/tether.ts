@@ -1,7 +1,8 @@
 /**
  * Helper processes of a measurement. The kernel kills them when the thread that started them is
  * gone (prctl PR_SET_PDEATHSIG, by setpriv(1)), so that not even SIGKILL leaves one, nor the
- * anonymous namespace that it holds. Called by ends.ts and iperf3-run.ts.
+ * anonymous namespace that it holds. Called by ends.ts, paths.ts and
+ * iperf3-run.ts.
  */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
@@ -43,17 +44,23 @@ export function tethered(
   return spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], { stdio });
 }
 
-/** What an entry (far-end.ts, stack-end.ts) tells by IPC. */
-export type EndMessage = { ready: true } | { failed: string };
+/** What an entry (far-end.ts, stack-end.ts, path-end.ts) tells by IPC. */
+export type EndMessage = { ready: true } | { result: unknown } | { failed: string };
 
 /** A helper of our own: an entry in this folder, told everything by its arguments. */
 export class End {
   private constructor(readonly child: ChildProcess) {}
 
-  /** @param prefix what it is started by, such as unshare and its options */
-  static start(entry: string, args: readonly string[], prefix: readonly string[] = []): End {
+  /**
+   * @param prefix what it is started by, such as unshare and its options
+   * @param flags of Node
+   */
+  static start(
+    entry: string, args: readonly string[], prefix: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): End {
     const file = fileURLToPath(new URL(entry, import.meta.url));
-    const words = [...prefix, process.execPath, ...process.execArgv, file, ...args];
+    const words = [...prefix, process.execPath, ...process.execArgv, ...flags, file, ...args];
     const [program = '', ...rest] = words;
     return new End(tethered(program, rest, ['ignore', 'ignore', 'inherit', 'ipc']));
   }
@@ -62,18 +69,29 @@ export class End {
     return this.child.pid ?? 0;
   }
 
-  /** Waits for its word. @throws CommandError when it failed or says nothing */
+  /** Waits until it is ready. @throws CommandError when it failed or says nothing */
   async ready(): Promise<void> {
-    const signal = AbortSignal.timeout(READY_MS);
+    await this.#told(READY_MS);
+  }
+
+  /** Waits for its figures. @throws CommandError likewise */
+  async result(timeoutMs: number): Promise<unknown> {
+    const message = await this.#told(timeoutMs);
+    return 'result' in message ? message.result : undefined;
+  }
+
+  async #told(timeoutMs: number): Promise<EndMessage> {
+    const signal = AbortSignal.timeout(timeoutMs);
     const told = once(this.child, 'message', { signal }) as Promise<[EndMessage]>;
     const gone = once(this.child, 'exit', { signal }).then((): [EndMessage] => {
       return [{ failed: 'a helper of the bench ended before it was ready' }];
     });
     gone.catch(() => undefined); // told first, and then aborted by nobody
     const [message] = await Promise.race([told, gone]).catch((): [EndMessage] => {
-      return [{ failed: 'a helper of the bench was not ready in 10 s' }];
+      return [{ failed: `a helper of the bench said nothing for ${timeoutMs / 1000} s` }];
     });
     if ('failed' in message) throw new CommandError(message.failed);
+    return message;
   }
 
   /** Lets it go on from its first message. */

@@ -4,10 +4,10 @@
  * a network namespace of its own.
  */
 
-import os from 'node:os';
 import { PATHS, startEnds, type Path, type Who } from './ends.js';
 import { compare, table, type Comparison, type Pairs, type Row } from './figures.js';
 import { bulkRun, CONGESTION, type Bulk, type Direction } from './iperf3-run.js';
+import { describeMachine, machine, type Machine } from './machine.js';
 import { connectionRate, roundTrips } from './small.js';
 
 export const PARTS = ['offload', 'plain', 'small'] as const;
@@ -25,15 +25,6 @@ export interface TunBenchOptions {
   onStep(step: string): void;
 }
 
-export interface Machine {
-  cpus: number;
-  model: string;
-  kernel: string;
-  node: string;
-  /** Load average of the last minute before the first run. */
-  load: number;
-}
-
 export interface TunBench {
   date: string;
   machine: Machine;
@@ -48,14 +39,6 @@ export interface TunBench {
 const WARM_SECONDS = 1;
 /** Connections at any time. */
 const PARALLEL = [1, 16] as const;
-
-function machine(): Machine {
-  return {
-    cpus: os.availableParallelism(), model: os.cpus()[0]?.model ?? 'unknown',
-    kernel: `${os.type()} ${os.release()} ${os.machine()}`, node: process.version,
-    load: os.loadavg()[0] ?? 0,
-  };
-}
 
 /** Values by row, in the order in which the rows first came. */
 class Values {
@@ -151,10 +134,9 @@ export async function tunBench(options: TunBenchOptions): Promise<TunBench> {
 
 /** The lines for a terminal. */
 export function describeTunBench(bench: TunBench): string[] {
-  const { machine: m, congestion } = bench;
+  const { congestion } = bench;
   return [
-    `${bench.date.slice(0, 10)}, ${m.cpus} CPUs (${m.model}), ${m.kernel}, Node ${m.node}, `
-      + `load ${m.load.toFixed(1)}`,
+    describeMachine(bench.date, bench.machine),
     `iperf3, one stream, MTU ${bench.mtu}, ${bench.runs} runs of ${bench.seconds} s in turns `
       + `after one of ${WARM_SECONDS} s that does not count; `
       + `in: the kernel sends (-C ${CONGESTION}); out: we send (${congestion.ackorn}), `

@@ -1,6 +1,7 @@
 /**
  * The words of `--impair`: loss=1%,delay=20ms,jitter=2ms,reorder=1%,dup=1%,corrupt=0.5%,
- * rate=10mbit,seed=7. Parsing only; link/impaired.ts does it. Called by board.ts.
+ * mark=1%,rate=10mbit,queue=64000,seed=7. Parsing only; link/impaired.ts does it. Called by
+ * board.ts.
  */
 
 import { UsageError } from '../cli/errors.js';
@@ -13,8 +14,12 @@ export interface ImpairSpec {
   reorder?: number;
   duplicate?: number;
   corrupt?: number;
+  /** Of ECN-capable packets: CE instead of a loss. */
+  mark?: number;
   /** bit/s */
   rate?: number;
+  /** Tail drop before the rate; 1,000 packets when absent. */
+  queueBytes?: number;
   seed?: number;
 }
 
@@ -43,6 +48,12 @@ function bits(word: string, text: string): number {
   throw new UsageError(`--impair ${word}=${text}: a rate such as 10mbit is wanted, 1kbit or more`);
 }
 
+function bytes(word: string, text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= 1e9) return value;
+  throw new UsageError(`--impair ${word}=${text}: bytes are wanted, 1 to 1000000000`);
+}
+
 function seed(word: string, text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value <= 0xffffffff) return value;
@@ -53,7 +64,8 @@ type Field = [name: keyof ImpairSpec, read: (word: string, text: string) => numb
 const WORDS = new Map<string, Field>([
   ['loss', ['loss', share]], ['delay', ['delayUs', micros]], ['jitter', ['jitterUs', micros]],
   ['reorder', ['reorder', share]], ['dup', ['duplicate', share]],
-  ['corrupt', ['corrupt', share]], ['rate', ['rate', bits]], ['seed', ['seed', seed]],
+  ['corrupt', ['corrupt', share]], ['mark', ['mark', share]], ['rate', ['rate', bits]],
+  ['queue', ['queueBytes', bytes]], ['seed', ['seed', seed]],
 ]);
 
 /** @throws UsageError that names the word */
@@ -69,6 +81,9 @@ export function parseImpair(text: string): ImpairSpec {
     const [name, read] = field;
     if (spec[name] !== undefined) throw new UsageError(`--impair: ${word} is there twice`);
     spec[name] = read(word, value);
+  }
+  if (spec.queueBytes !== undefined && spec.rate === undefined) {
+    throw new UsageError('--impair: queue= is the queue of a rate; say rate= too');
   }
   return spec;
 }

@@ -15,6 +15,7 @@ import { registerIperf3 } from './commands/iperf3.js';
 import { registerNc } from './commands/nc.js';
 import { registerNstat } from './commands/nstat.js';
 import { registerPing } from './commands/ping.js';
+import { registerSim } from './commands/sim.js';
 import { registerSs } from './commands/ss.js';
 import { registerStart } from './commands/start.js';
 import { registerTrace } from './commands/trace.js';
@@ -26,7 +27,7 @@ type Register = (program: Command, run: (action: () => Promise<number>) => void)
 const COMMANDS: readonly Register[] = [
   registerUp, registerStart, registerExec, registerNc, registerSs, registerNstat, registerDump,
   registerTrace, registerPing, registerIperf3, registerBench,
-  registerFootprint,
+  registerFootprint, registerSim,
 ];
 
 function fail(error: unknown): never {

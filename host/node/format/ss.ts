@@ -3,7 +3,7 @@
  * Called by `ackorn ss` and tests; a test compares the output with the real ss. Input are the
  * records of socket-record.ts. Ports and addresses are always numbers, whether -n or not.
  */
-import { State, Timer } from '../../../assembly/abi.js';
+import { BbrPhase, Congestion, State, Timer } from '../../../assembly/abi.js';
 import { formatG, formatRate } from './c-number.js';
 import {
   congestionName, type SocketMemory, type SocketRecord, type TcpInfoRecord,
@@ -52,6 +52,8 @@ const OPT_SYN_DATA = 32;
 /** An RTO that ss leaves out: the one before any sample on old kernels. */
 const RTO_UNSET_US = 3_000_000;
 const REORDERING_DEFAULT = 3;
+/** A rate of all ones, in what a double keeps of it: none. */
+const RATE_UNLIMITED = 2 ** 64 - 2048;
 
 /** Milliseconds as ss shows a timer: 12sec, 1.280ms, 340ms, 2min3sec. */
 export function timerText(ms: number): string {
@@ -77,6 +79,15 @@ function field(name: string, value: number): string {
 
 function millis(name: string, us: number): string {
   return us > 0 ? ` ${name}:${formatG(us / 1000)}` : '';
+}
+
+/** ss's bbr:(…): what the controller believes, and how far from it it sends. */
+function bbrText(info: TcpInfoRecord, numeric: boolean): string {
+  if (info.congestion !== Congestion.bbr || info.bbr_phase === BbrPhase.none) return '';
+  const gain = (name: string, times256: number) =>
+    (times256 > 0 ? `,${name}:${formatG(times256 / 256)}` : '');
+  return ` bbr:(bw:${formatRate(info.bbr_bw * 8, numeric)}bps,mrtt:${formatG(info.bbr_min_rtt / 1000)}`
+    + `${gain('pacing_gain', info.bbr_pacing_gain)}${gain('cwnd_gain', info.bbr_cwnd_gain)})`;
 }
 
 function optionsText(info: TcpInfoRecord, withOptions: boolean): string {
@@ -120,8 +131,11 @@ function ratesText(info: TcpInfoRecord, numeric: boolean): string {
   }
   text += field('lastsnd', info.last_data_sent) + field('lastrcv', info.last_data_recv);
   text += field('lastack', info.last_ack_recv);
-  if (info.pacing_rate > 0 && info.pacing_rate < 2 ** 64 - 2048) { // ~0: not paced
+  if (info.pacing_rate > 0 && info.pacing_rate < RATE_UNLIMITED) {
     text += ` pacing_rate ${formatRate(info.pacing_rate * 8, numeric)}bps`;
+    if (info.max_pacing_rate > 0 && info.max_pacing_rate < RATE_UNLIMITED) {
+      text += `/${formatRate(info.max_pacing_rate * 8, numeric)}bps`;
+    }
   }
   if (info.delivery_rate > 0) {
     text += ` delivery_rate ${formatRate(info.delivery_rate * 8, numeric)}bps`;
@@ -160,7 +174,7 @@ export function tcpInfoText(
   info: TcpInfoRecord, withOptions: boolean, numeric = false,
 ): string {
   return optionsText(info, withOptions) + windowText(info) + countersText(info)
-    + ratesText(info, numeric) + busyText(info) + lossText(info);
+    + bbrText(info, numeric) + ratesText(info, numeric) + busyText(info) + lossText(info);
 }
 
 /** What stands for skmem when only the total is known: unread, unacknowledged, and the rest. */

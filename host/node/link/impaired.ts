@@ -1,9 +1,9 @@
 /**
- * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits and
- * a rate, both ways, by the simulator's elements in real time. Works on wire packets:
- * super-segments are cut to the MSS, checksums completed, and nothing is delivered with NEEDS_CSUM,
- * or the receiver would trust what was corrupted. Made by runtime/; stands between the loop and a
- * device.
+ * A link made worse, for `--impair`: loss, delay, jitter, reordering, duplicates, flipped bits,
+ * congestion marks and a rate, both ways, by the simulator's elements in real time. Works on wire
+ * packets: super-segments are cut to the MSS, checksums completed, and nothing is delivered with
+ * NEEDS_CSUM, or the receiver would trust what was corrupted. Made by runtime/; stands between the
+ * loop and a device.
  */
 
 import {
@@ -11,7 +11,7 @@ import {
   TX_TOTAL, VNET_HDR_BYTES,
 } from '../../../assembly/abi.js';
 import {
-  corrupt, delay, duplicate, jitter, loss, rate, reorder,
+  corrupt, delay, duplicate, jitter, loss, mark, rate, reorder, tailDrop,
 } from '../../sim/elements/index.js';
 import type { Element, ElementFactory } from '../../sim/element.js';
 import { FramePool, FrameQueue, type Frame } from '../../sim/frame.js';
@@ -21,12 +21,18 @@ import { Schedule } from '../../sim/schedule.js';
 import type { ImpairSpec } from '../board/impair.js';
 import { networkOffset } from '../capture/index.js';
 import { NO_OFFLOAD, readVnetHeader, segmentGso, type VnetHeader } from '../offload.js';
+import { systemAlarmClock, type Alarm, type AlarmClock } from './alarm.js';
 import { DeviceRing } from './device-ring.js';
 import type { EthernetSettings, Link } from './link.js';
 import { Ring, type EngineMemory } from './ring.js';
 
 /** Reordered packets come this much later when the link has no delay to go by, µs. */
 const REORDER_US = 1000;
+/**
+ * Alarms this close together ring as one, µs: at 100 Mbit/s a packet is due every 120 µs in each
+ * element, and waking for every one of them took twice the CPU.
+ */
+const GRAIN_US = 200;
 /** Ethernet's header with tags, if the device has one. */
 const LINK_HEADER_BYTES = 32;
 
@@ -35,7 +41,17 @@ export type Observe = (
   direction: 'in' | 'out', packet: Uint8Array, fate: string | undefined,
 ) => void;
 
-const nowUs = (): number => Math.floor(performance.now() * 1000);
+/** How punctual the link was: packets that crossed, and how late in all and at worst, µs. */
+export interface Punctuality {
+  packets: number;
+  /** More than half a millisecond after their time. */
+  late: number;
+  sumUs: number;
+  worstUs: number;
+}
+
+/** What counts as late, µs. */
+const LATE_US = 500;
 
 /** One direction: the elements, and what they let through and nobody has taken yet. */
 class Direction {
@@ -44,10 +60,14 @@ class Direction {
 
   constructor(
     spec: ImpairSpec, readonly pool: FramePool, schedule: Schedule, random: Random,
+    onArrival: (dueUs: number) => void,
   ) {
     const back = { accept: (frame: Frame): void => pool.give(frame) };
     this.#path = makePath(this.#elements(spec), { schedule, pool, random, back }, {
-      accept: (frame) => this.arrived.push(frame),
+      accept: (frame, dueUs) => {
+        this.arrived.push(frame);
+        onArrival(dueUs);
+      },
     });
   }
 
@@ -58,8 +78,12 @@ class Direction {
     const list: ElementFactory[] = [];
     if (spec.corrupt !== undefined) list.push(corrupt(spec.corrupt));
     if (spec.loss !== undefined) list.push(loss(spec.loss));
+    if (spec.mark !== undefined) list.push(mark(spec.mark));
     if (spec.duplicate !== undefined) list.push(duplicate(spec.duplicate));
-    if (spec.rate !== undefined) list.push(rate(spec.rate));
+    if (spec.rate !== undefined) {
+      const { queueBytes: bytes } = spec;
+      list.push(rate(spec.rate, bytes === undefined ? undefined : tailDrop({ bytes })));
+    }
     if (spec.delayUs !== undefined) list.push(delay(spec.delayUs));
     if (spec.jitterUs !== undefined) list.push(jitter(spec.jitterUs));
     if (spec.reorder !== undefined) {
@@ -81,14 +105,14 @@ class Direction {
   }
 
   /** Lets a packet enter. @returns what will become of it, undefined for nothing special */
-  enter(packet: Uint8Array): string | undefined {
+  enter(packet: Uint8Array, nowUs: number): string | undefined {
     const before = {
       lost: this.#dropped('loss'), full: this.#dropped('rate'),
       corrupted: this.#corrupted(), live: this.pool.live,
     };
     const frame = this.pool.take(packet.length);
     frame.bytes.set(packet);
-    this.#path.first.accept(frame, nowUs());
+    this.#path.first.accept(frame, nowUs);
     if (this.#dropped('loss') > before.lost) return 'dropped: loss';
     const alive = this.pool.live - before.live;
     if (this.#dropped('rate') > before.full && alive === 0) return 'dropped: queue full';
@@ -109,17 +133,28 @@ export class ImpairedLink implements Link {
   readonly #out: Direction;
   #ring: Ring | undefined;
   #wake: () => void = () => undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #timerUs = Infinity;
+  readonly #clock: AlarmClock;
+  #alarm: Alarm | undefined;
+  #alarmUs = Infinity;
+  /** As far as time has passed for the packets inside, µs. */
+  #nowUs = 0;
   #closed = false;
+  readonly punctuality: Punctuality = { packets: 0, late: 0, sumUs: 0, worstUs: 0 };
 
-  constructor(inner: Link, spec: ImpairSpec, observe: Observe = () => undefined) {
+  constructor(
+    inner: Link, spec: ImpairSpec, observe: Observe = () => undefined,
+    clock: AlarmClock = systemAlarmClock,
+  ) {
     this.#inner = inner;
     this.#observe = observe;
+    this.#clock = clock;
     this.#device = new DeviceRing(inner.flags, inner.mtu, inner.mtu + LINK_HEADER_BYTES);
     const random = new Random(spec.seed ?? Math.floor(Math.random() * 2 ** 32));
-    this.#in = new Direction(spec, this.#pool, this.#schedule, random.fork());
-    this.#out = new Direction(spec, this.#pool, this.#schedule, random.fork());
+    const direction = (): Direction => new Direction(
+      spec, this.#pool, this.#schedule, random.fork(), (dueUs) => this.#arrived(dueUs),
+    );
+    this.#in = direction();
+    this.#out = direction();
   }
 
   get name(): string {
@@ -142,27 +177,33 @@ export class ImpairedLink implements Link {
     this.#ring = new Ring(memory, ringAddress);
     this.#wake = wake;
     this.#inner.attach(this.#device.memory, this.#device.address, wake);
+    this.#alarm = this.#clock.alarm(() => {
+      this.#alarmUs = Infinity;
+      this.#wake();
+    });
   }
 
   readBatch(max: number): number {
     this.#inner.readBatch(max);
+    this.#pass();
     this.#device.received((frame, vnet, truncated) => {
       // What did not fit into 64 KiB is no packet of this link.
       if (!truncated) this.#enter('in', frame, vnet);
     });
-    this.#run();
+    this.#arm();
     return this.#deliver();
   }
 
   writeBatch(): number {
     const ring = this.#ring as Ring;
     ring.refresh();
+    this.#pass();
     let returned = 0;
     for (; ring.txPending() > 0; returned++) {
       this.#sent(ring);
       ring.add(LinkWord.txTail, 1);
     }
-    this.#run();
+    this.#arm();
     this.#flush();
     return returned;
   }
@@ -188,7 +229,7 @@ export class ImpairedLink implements Link {
     const way = direction === 'in' ? this.#in : this.#out;
     const network = networkOffset(frame, this.ethernet === undefined ? 'raw' : 'ethernet');
     for (const packet of segmentGso(frame, vnet, network)) {
-      this.#observe(direction, packet, way.enter(packet));
+      this.#observe(direction, packet, way.enter(packet, this.#nowUs));
     }
   }
 
@@ -227,19 +268,35 @@ export class ImpairedLink implements Link {
     } while (arrived.length > 0 && given > 0);
   }
 
-  /** Lets everything happen that is due, and sees to it that the next happens in its time. */
-  #run(): void {
-    const now = nowUs();
-    while (this.#schedule.nextUs <= now) this.#schedule.take()?.fire(now);
+  #arrived(dueUs: number): void {
+    const lateUs = this.#nowUs - dueUs;
+    const { punctuality } = this;
+    punctuality.packets++;
+    punctuality.sumUs += lateUs;
+    if (lateUs > LATE_US) punctuality.late++;
+    if (lateUs > punctuality.worstUs) punctuality.worstUs = lateUs;
+  }
+
+  /**
+   * Lets everything happen that is due, each at its own time and not at ours: a packet that leaves
+   * one element late would be late twice behind the next. Before anything enters, or it would find
+   * a queue longer than it is.
+   */
+  #pass(): void {
+    this.#nowUs = this.#clock.nowUs();
+    for (let dueUs = this.#schedule.nextUs; dueUs <= this.#nowUs; dueUs = this.#schedule.nextUs) {
+      this.#schedule.take()?.fire(dueUs);
+    }
+  }
+
+  /** Sees to it that what comes next happens in its time. */
+  #arm(): void {
     const nextUs = this.#schedule.nextUs;
-    if (nextUs >= this.#timerUs || this.#closed) return;
-    clearTimeout(this.#timer);
-    this.#timerUs = nextUs;
-    this.#timer = setTimeout(() => {
-      this.#timerUs = Infinity;
-      this.#wake();
-    }, Math.ceil((nextUs - now) / 1000));
-    this.#timer.unref();
+    if (nextUs === Infinity || nextUs >= this.#alarmUs || this.#closed) return;
+    const waitUs = Math.max(nextUs - this.#nowUs, GRAIN_US);
+    if (this.#nowUs + waitUs >= this.#alarmUs) return;
+    this.#alarmUs = this.#nowUs + waitUs;
+    this.#alarm?.set(waitUs);
   }
 
   ref(): void {
@@ -252,7 +309,7 @@ export class ImpairedLink implements Link {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#alarm?.close();
     this.#inner.close();
   }
 }

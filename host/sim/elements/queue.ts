@@ -1,6 +1,6 @@
 /**
- * Queue disciplines of a rate-limited link: who is let in and who is let out. Tail drop here; the
- * two questions are those that CoDel (RFC 8289) asks, so that it fits beside it.
+ * Queue disciplines of a rate-limited link: who is let in and who is let out. Tail drop here; CoDel
+ * is codel.ts, a threshold that marks is in mark.ts.
  */
 import type { Frame } from '../frame.js';
 

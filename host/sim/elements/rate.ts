@@ -7,7 +7,7 @@ import { Element, type ElementFactory } from '../element.js';
 import { FrameQueue, type Frame } from '../frame.js';
 import { tailDrop, type Discipline } from './queue.js';
 
-class Rate extends Element {
+export class Rate extends Element {
   readonly name = 'rate';
   readonly #queue = new FrameQueue();
   #sending: Frame | undefined;
@@ -16,6 +16,11 @@ class Rate extends Element {
 
   constructor(readonly bitsPerSecond: number, readonly discipline: Discipline) {
     super();
+  }
+
+  /** Bytes that wait, without the frame that is being sent. */
+  get queueBytes(): number {
+    return this.#queue.bytes;
   }
 
   protected process(frame: Frame, nowUs: number): void {

@@ -105,7 +105,7 @@ export function registerUp(program: Command, run: (action: () => Promise<number>
     .option('--pcap <file>', 'write what crosses the link, as pcapng')
     .option('--control <socket>', 'where the control socket lies')
     .option('--impair <spec>', 'loss=1%,delay=20ms,jitter=2ms,reorder=1%,dup=1%,corrupt=0.5%,'
-      + 'rate=10mbit,seed=N, each way')
+      + 'mark=1%,rate=10mbit,queue=64000,seed=N, each way')
     .option('--sysctl <name=value>', "by Linux's names, again for more", list)
     .option('--limit <name=value>', 'sizes fixed at boot, such as connectionsMax=1000', list)
     .action((options: Record<string, unknown>) => run(() => up(options)));
