@@ -219,6 +219,27 @@ test('neighbor · flood of ARP requests from a whole subnet · bounded, the gate
   lab.assertBaseline();
 });
 
+test('neighbor · full of hosts that answer · who merely asks finds no room', () => {
+  const lab = new EthernetLab({ config: { neighborsMax: 8 } });
+  const peer = (i: number): string => `10.1.0.${100 + i}`;
+  for (let i = 0; i < 8; i++) {
+    lab.ping(peer(i));
+    lab.poll();
+    lab.exchange(arp({ op: 2, from: peer(i), fromMac: PEER_MAC, to: US, destination: MAC }));
+  }
+  for (let i = 8; i < 40; i++) {
+    lab.exchange(arp({ op: 1, from: peer(i), fromMac: PEER_MAC, to: US }));
+  }
+  const answering = lab.neighbors().filter(({ state }) => state === Reachable);
+  assert.deepEqual(
+    answering.map(({ address }) => address).sort(), [0, 1, 2, 3, 4, 5, 6, 7].map(peer),
+  );
+  assert.equal(lab.counter('AckornNeighborTableFull'), 32);
+  lab.ping(peer(50));
+  lab.poll();
+  assert.equal(lab.neighbor(peer(50))?.state, Incomplete);
+});
+
 test('neighbor · SYNs from every address of a subnet · queue and table stay bounded', () => {
   const lab = new EthernetLab({
     addresses: ['10.1.0.1/16'], config: { neighborsMax: 16, neighborQueueMax: 8 },
