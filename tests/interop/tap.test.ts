@@ -114,6 +114,16 @@ describe('interop · tap', () => {
     await site.down();
   });
 
+  test('an address that another host has · up says so and fails, nothing left', async (t) => {
+    if (!needsTun(t)) return;
+    const place = makePlace(t);
+    const ran = await place.ackorn(['up', '--link', `tap:${DEVICE}`, '--addr', `${FOUR}/24`,
+      '--peer-addr', `${FOUR}/24`, ...QUICK]);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, new RegExp(`${DEVICE}: another host has ${FOUR}`));
+    await place.nothingLeft();
+  });
+
   test('dump · ARP and neighbour discovery in words', async (t) => {
     const site = await raise(t, '--link', `tap:${DEVICE}`, ...QUICK);
     if (site === undefined) return;

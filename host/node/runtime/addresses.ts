@@ -24,11 +24,12 @@ function missing(board: Board, all: readonly AddressEntry[]): string[] {
 }
 
 /**
- * @param stop ends the waiting: the stack failed or is being closed
- * @throws CommandError: somebody else has an address of ours; nothing came in time
+ * @param log told when the stack serves although something is still missing; it goes on asking
+ * @param signal ends the waiting: the stack failed or is being closed
+ * @throws CommandError: somebody else has an address of ours
  */
 export async function awaitAddresses(
-  stack: Stack, board: Board, stop: () => boolean,
+  stack: Stack, board: Board, log: (line: string) => void, signal: AbortSignal,
 ): Promise<void> {
   const endMs = performance.now() + PATIENCE_MS;
   for (;;) {
@@ -38,10 +39,10 @@ export async function awaitAddresses(
       throw new CommandError(`${board.device}: another host has ${taken.address}`);
     }
     const wanted = missing(board, all);
-    if (wanted.length === 0 || stop()) return;
+    if (wanted.length === 0 || signal.aborted) return;
     if (performance.now() > endMs) {
-      throw new CommandError(`${board.device}: waited ${PATIENCE_MS / 1000} s for ${
-        wanted.join(' and ')}`);
+      log(`ackorn: ${board.device} still waits for ${wanted.join(' and ')}`);
+      return;
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

@@ -110,10 +110,11 @@ function capturedLink(board: Board, device: Link, capture: Capture): Link {
  * Brings a board up on a device.
  * @param device opened by the caller (openDevice, or a wire's end); closed with the rest
  * @param log lines of the services
+ * @param signal ends the waiting for addresses of an Ethernet link
  * @throws CommandError, NativeError, SocketError, EngineSetupError
  */
 export async function bringUp(
-  board: Board, device: Link, log: (line: string) => void,
+  board: Board, device: Link, log: (line: string) => void, signal?: AbortSignal,
 ): Promise<Running> {
   const closing = new Closing();
   closing.add(() => device.close());
@@ -131,7 +132,12 @@ export async function bringUp(
     closing.add(() => stack.close());
     const timer = watchDevice(device, fail);
     closing.add(() => clearInterval(timer));
-    if (board.tap) await Promise.race([awaitAddresses(stack, board, () => false), failed]);
+    if (board.tap) {
+      const stop = new AbortController();
+      closing.add(() => stop.abort());
+      signal?.addEventListener('abort', () => stop.abort(), { once: true });
+      await Promise.race([awaitAddresses(stack, board, log, stop.signal), failed]);
+    }
     const services = await startServices(stack, board, log, closing);
     return {
       board, stack, link, device, capture, services, failed,

@@ -53,7 +53,7 @@ async function serve(board: Board): Promise<number> {
   const leave = board.netns.kind === 'named' ? joinNamed(board.netns.name) : () => undefined;
   try {
     if (board.netns.kind === 'new') raiseLoopback();
-    const running = await bringUp(board, openDevice(board), say);
+    const running = await bringUp(board, openDevice(board), say, lifetime.signal);
     try {
       const control = await serveControl(running);
       running.onClose(() => control.close());
