@@ -80,6 +80,12 @@ export enum Config {
   /** Records of the trace ring, a power of two; 0 for none. */
   traceSlots,
   hashBuckets,
+  /** Neighbours of all Ethernet links (Linux's gc_thresh3); 0: no such link can be made. */
+  neighborsMax,
+  /** Entries of the route table; prefixes of addresses need none. */
+  routesMax,
+  /** Packets of all links that may wait for a neighbour. */
+  neighborQueueMax,
 
   tcp_rmem_min = 32,
   tcp_rmem_default,
@@ -144,6 +150,27 @@ export enum Config {
   tcp_pacing,
   /** 0 off, 1 as Linux's cubic, 2 HyStart++ (RFC 9406). */
   tcp_cubic_hystart,
+
+  // Neighbours (Linux's net.ipv4.neigh.*), for ARP and neighbour discovery alike
+  base_reachable_time_ms = 96,
+  retrans_time_ms,
+  /** Seconds. */
+  delay_first_probe_time,
+  /** Seconds. */
+  gc_stale_time,
+  /** So many neighbours stay for as long as there is room. */
+  gc_thresh1,
+  mcast_solicit,
+  ucast_solicit,
+  /** Packets that may wait for one neighbour. */
+  unres_qlen,
+  /** RFC 5227's PROBE_NUM: 0, an IPv4 address is used at once. */
+  arp_probes,
+  /** RFC 4862's DupAddrDetectTransmits. */
+  dad_transmits,
+  /** 0: EUI-64 of the MAC, 2: stable and private (RFC 7217), keyed by the seed. */
+  addr_gen_mode,
+  router_solicitations,
 }
 
 // ---- Links: rings shared with the host -------------------------------------------------------
@@ -178,8 +205,13 @@ export const LINK_VNET_HDR: u32 = 1; // the virtio_net_hdr before each frame is 
 export const LINK_TSO4: u32 = 2; // frames of up to 64 KiB may be sent with a segmentation size
 export const LINK_TSO6: u32 = 4;
 export const LINK_CSUM: u32 = 8; // the other side completes checksums
-export const LINK_ETHERNET: u32 = 16;
+export const LINK_ETHERNET: u32 = 16; // frames with a MAC header: linkEthernet says which
 export const LINK_UP: u32 = 256;
+
+/** What a link finds out by itself, for linkEthernet. */
+export const AUTO_IPV6: u32 = 1; // a link-local address, RFC 4862 §5.3
+export const AUTO_SLAAC: u32 = 2; // addresses, prefixes and routers by router advertisements
+export const AUTO_DHCP: u32 = 4; // an IPv4 address by DHCP (RFC 2131)
 
 /** A receive entry, 16 bytes: u32 address of the frame, u32 capacity, u32 length, u32 flags. */
 export const RX_DESCRIPTOR_BYTES: u32 = 16;
@@ -189,6 +221,9 @@ export const RX_LENGTH: u32 = 8;
 export const RX_FLAGS: u32 = 12;
 /** The host cut the frame short: it did not fit. */
 export const RX_TRUNCATED: u32 = 1;
+/** The tag was taken out of the frame (PACKET_AUXDATA): it stands in the upper 16 bits. */
+export const RX_VLAN: u32 = 2;
+export const RX_VLAN_SHIFT: u32 = 16;
 
 /**
  * A transmit entry: u32 pieces, u32 total bytes (without virtio_net_hdr), u32 flags, u32 reserved,
@@ -474,6 +509,66 @@ export enum Timer {
   synack,
 }
 
+// ---- tableNext: one entry of a table, written to RESULT ----------------------------------------
+export enum Table {
+  Addresses,
+  Routes,
+  Neighbors,
+  Links,
+}
+/** Words of an entry; an address is four words, big-endian numbers. */
+export enum TableWord {
+  index,
+  link,
+  a0, // the address, or the route's destination
+  a1,
+  a2,
+  a3,
+  prefixLength,
+  state, // AddressState, NeighborState; of a link its LINK_* flags
+  origin, // Origin
+  b0, // a route's gateway; b0 and b1: a MAC, four bytes and two
+  b1,
+  b2,
+  b3,
+  validS, // seconds left, 0xffffffff: for ever; of a link: its MTU
+  preferredS, // of an address; of a neighbour: packets that wait; of a link: its VLAN id
+  WORDS,
+}
+export enum AddressState {
+  Tentative = 1, // not yet ours: being probed for
+  Preferred,
+  Deprecated,
+  Duplicate, // somebody else has it
+}
+/** Linux's NUD_* (include/uapi/linux/neighbour.h). */
+export enum NeighborState {
+  None = 0,
+  Incomplete = 1,
+  Reachable = 2,
+  Stale = 4,
+  Delay = 8,
+  Probe = 16,
+  Failed = 32,
+}
+/** Who said so. */
+export enum Origin {
+  Manual = 1,
+  LinkLocal,
+  RouterAdvertisement,
+  Dhcp,
+}
+/** Where a link's DHCP client stands (RFC 2131 figure 5). */
+export enum Dhcp {
+  Off,
+  Init,
+  Selecting,
+  Requesting,
+  Bound,
+  Renewing,
+  Rebinding,
+}
+
 // ---- Trace ring ------------------------------------------------------------------------------
 /**
  * The ring's region begins with a header: u32 records ever produced (runs freely, wraps at 2³²),
@@ -703,5 +798,33 @@ export enum Counter {
   Ip6OutDiscards,
   Icmp6OutParmProblems,
   AckornLinkInDown,
+  AckornLinkInOtherHost, // to a MAC that is not ours
+  AckornLinkInVlan, // of another VLAN
+  AckornLinkInUnknownType, // an EtherType nobody here speaks
+  AckornArpInErrors,
+  AckornArpInRequests,
+  AckornArpInReplies,
+  AckornArpOutRequests,
+  AckornArpOutReplies,
+  AckornAddressConflicts, // somebody uses an address of ours
+  AckornNeighborTableFull,
+  AckornNeighborFailed, // resolutions that nobody answered
+  AckornNeighborQueueDrops, // packets that waited for a neighbour in vain
+  AckornAddressTableFull,
+  AckornRouteTableFull,
+  UdpOutDatagrams,
+  AckornDhcpInErrors,
+  AckornDhcpInAcks,
+  AckornDhcpInNaks,
+  Icmp6InRouterSolicits,
+  Icmp6InRouterAdvertisements,
+  Icmp6InNeighborSolicits,
+  Icmp6InNeighborAdvertisements,
+  Icmp6InRedirects,
+  Icmp6InGroupMembQueries,
+  Icmp6OutRouterSolicits,
+  Icmp6OutNeighborSolicits,
+  Icmp6OutNeighborAdvertisements,
+  Icmp6OutMLDv2Reports,
   COUNT,
 }

@@ -14,7 +14,9 @@ import { PoolId, poolInit } from "./core/pool";
 import { siphash24 } from "./core/siphash";
 import { WHEEL_SLOTS_BYTES, wheelInit } from "./core/timer-wheel";
 import { addressesBytes, addressesInit } from "./ip/route";
+import { routesBytes, routesInit } from "./ip/route-table";
 import { linksBytes, linksConfigured, linksInit } from "./link/link";
+import { neighborsBytes, neighborsInit } from "./link/neighbor";
 import { system } from "./memory";
 import { SEGMENT_BYTES } from "./tcp/busy";
 import {
@@ -26,6 +28,8 @@ const enum Region {
   Hash,
   Wheel,
   Addresses,
+  Routes,
+  Neighbors,
   Links,
   Tcb,
   SynRequest,
@@ -45,6 +49,8 @@ function regionBytes(region: Region): u64 {
     case Region.Hash: return <u64>config(Config.hashBuckets) << 2;
     case Region.Wheel: return WHEEL_SLOTS_BYTES;
     case Region.Addresses: return addressesBytes();
+    case Region.Routes: return routesBytes();
+    case Region.Neighbors: return neighborsBytes();
     case Region.Links: return linksBytes();
     case Region.Tcb: return <u64>config(Config.connectionsMax) * TCB_BYTES;
     case Region.SynRequest: return <u64>config(Config.synRequestsMax) * SYN_REQUEST_BYTES;
@@ -101,6 +107,8 @@ function wrongWord(): i32 {
   if (config(Config.linksMax) == 0 || !linksConfigured()) return Config.linksMax;
   const addresses = config(Config.addressesMax);
   if (addresses == 0 || addresses > 65534) return Config.addressesMax;
+  if (config(Config.neighborsMax) > 65536) return Config.neighborsMax;
+  if (config(Config.routesMax) > 65536) return Config.routesMax;
   return wrongSysctl();
 }
 
@@ -148,7 +156,17 @@ export function sysctlGood(word: Config, value: u32): bool {
     case Config.tcp_ecn:
     case Config.tcp_tw_reuse: return value <= 2;
     case Config.tcp_cubic_hystart:
+    case Config.addr_gen_mode:
     case Config.tcp_congestion_control: return value <= 2;
+    case Config.base_reachable_time_ms:
+    case Config.retrans_time_ms: return value <= 3_600_000;
+    case Config.delay_first_probe_time:
+    case Config.gc_stale_time: return value <= 36_000;
+    case Config.arp_probes:
+    case Config.dad_transmits:
+    case Config.mcast_solicit:
+    case Config.ucast_solicit:
+    case Config.router_solicitations: return value <= 255;
     default: return true;
   }
 }
@@ -207,6 +225,8 @@ export function bootAll(): i32 {
   poolInit(PoolId.Extra, at(Region.Extra), EXTRA_BYTES, config(Config.extrasMax));
   poolInit(PoolId.Segment, at(Region.Segment), SEGMENT_BYTES, config(Config.segmentsMax));
   addressesInit(at(Region.Addresses));
+  routesInit(at(Region.Routes));
+  neighborsInit(at(Region.Neighbors));
   linksInit(at(Region.Links));
   const shift = config(Config.arenaBlockShift);
   arenaInit(at(Region.Arena), config(Config.arenaBytes), shift, at(Region.ArenaMeta));

@@ -4,7 +4,7 @@
  * sequence of calls can trap (law 5).
  */
 import {
-  ABI_VERSION, CONFIG_WORDS, Config, Errno, RESULT_AT, SHUT_RDWR,
+  ABI_VERSION, CONFIG_WORDS, Config, Errno, Origin, RESULT_AT, SHUT_RDWR,
 } from "./abi";
 import { bootAll, isBooted, memoryNeeded, sysctlGood } from "./boot";
 import { config, setConfig } from "./config";
@@ -12,8 +12,14 @@ import { arenaLimboBytes, arenaStats } from "./core/arena";
 import { writeU32 } from "./core/bytes";
 import { PoolId, pool } from "./core/pool";
 import { icmpEcho as echo } from "./ip/echo";
-import { addressAdd as add, addressEntry, addressRemove as remove } from "./ip/route";
-import { linkAdd as makeLink, linkRing as ringOf, linkSet as setLink } from "./link/link";
+import { addressExpire, autoconfStart, autoconfStop } from "./ip/autoconf";
+import { addressBegin } from "./ip/dad";
+import { routeAdd as addRoute, routeRemove as removeRoute } from "./ip/route-table";
+import { tableNext as nextEntry } from "./ip/tables";
+import {
+  linkAdd as makeLink, linkAt, linkEthernet as setEthernet, linkIsEthernet, linkRing as ringOf,
+  linkSet as setLink,
+} from "./link/link";
 import { system } from "./memory";
 import { pollAll } from "./poll";
 import { demuxLongest } from "./tcp/demux";
@@ -28,7 +34,6 @@ import {
   userListenerClose, userOpen, userRecvConsume, userRecvPeek, userSendCommit, userSendReserve,
   userShutdown,
 } from "./tcp/user";
-import { connectionsOnAddressAbort } from "./tcp/user-address";
 
 // ---- Life
 
@@ -64,23 +69,56 @@ export function linkRing(id: u32): u32 {
 }
 
 export function linkSet(id: u32, up: u32): i32 {
-  return isBooted() ? setLink(id, up != 0) : -Errno.EINVAL;
+  if (!isBooted()) return -Errno.EINVAL;
+  const set = setLink(id, up != 0);
+  if (set == 0 && linkIsEthernet(linkAt(id))) {
+    if (up != 0) autoconfStart(id);
+    else autoconfStop(id);
+  }
+  return set;
+}
+
+export function linkEthernet(id: u32, high: u32, low: u32, vlan: u32, auto: u32): i32 {
+  if (!isBooted()) return -Errno.EINVAL;
+  const set = setEthernet(id, high, low, vlan, auto);
+  if (set == 0) autoconfStart(id);
+  return set;
 }
 
 export function addressAdd(
   link: u32, a0: u32, a1: u32, a2: u32, a3: u32, prefixLength: u32,
 ): i32 {
   if (!isBooted()) return -Errno.EINVAL;
-  return add(bswap<u32>(a0), bswap<u32>(a1), bswap<u32>(a2), bswap<u32>(a3), prefixLength, link);
+  const w0 = bswap<u32>(a0);
+  const w1 = bswap<u32>(a1);
+  const w2 = bswap<u32>(a2);
+  return addressBegin(w0, w1, w2, bswap<u32>(a3), prefixLength, link, Origin.Manual);
 }
 
 /** Connections on the address are aborted: they could not say another word. */
 export function addressRemove(index: u32): i32 {
   if (!isBooted() || index >= system().addressCount) return -Errno.EINVAL;
-  connectionsOnAddressAbort(index);
-  const e = addressEntry(index);
-  const gone = remove(e.w0, e.w1, e.w2, e.w3);
-  return gone < 0 ? gone : 0;
+  return addressExpire(index);
+}
+
+export function routeAdd(
+  link: u32, d0: u32, d1: u32, d2: u32, d3: u32, prefixLength: u32,
+  g0: u32, g1: u32, g2: u32, g3: u32,
+): i32 {
+  if (!isBooted()) return -Errno.EINVAL;
+  writeU32(RESULT_AT, bswap<u32>(d0));
+  writeU32(RESULT_AT + 4, bswap<u32>(d1));
+  writeU32(RESULT_AT + 8, bswap<u32>(d2));
+  writeU32(RESULT_AT + 12, bswap<u32>(d3));
+  writeU32(RESULT_AT + 16, bswap<u32>(g0));
+  writeU32(RESULT_AT + 20, bswap<u32>(g1));
+  writeU32(RESULT_AT + 24, bswap<u32>(g2));
+  writeU32(RESULT_AT + 28, bswap<u32>(g3));
+  return addRoute(RESULT_AT, prefixLength, link);
+}
+
+export function routeRemove(index: u32): i32 {
+  return isBooted() ? removeRoute(index) : -Errno.EINVAL;
 }
 
 export function sysctlSet(word: u32, value: u32): i32 {
@@ -214,6 +252,10 @@ export function tcpInfo(index: u32, generation: u32): i32 {
 }
 
 // ---- What there is
+
+export function tableNext(table: u32, cursor: u32): u32 {
+  return isBooted() ? nextEntry(table, cursor) : 0;
+}
 
 export function tcpNext(cursor: u32): u32 {
   return isBooted() ? nextRecord(cursor) : 0;

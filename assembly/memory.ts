@@ -15,6 +15,7 @@ import { SYSTEM_AT } from "./abi";
  *     +1536  │ IP state    512 B     │ ICMP rate limits, echo (ip/)
  *     +2048  │ SACK        256 B     │ parsed options and ACK sample of the segment being received
  *     +2304  │ Arrival      64 B     │ its header (tcp/arrival.ts)
+ *     +3072  │ Padding      64 B     │ zeros, to fill short frames (link/ethernet.ts)
  *            └──────────────────────┘ 6144
  */
 export const POOL_TABLE_AT: usize = SYSTEM_AT + 512;
@@ -24,6 +25,7 @@ export const PACKET_AT: usize = SYSTEM_AT + 1280;
 export const IP_STATE_AT: usize = SYSTEM_AT + 1536;
 export const SEGMENT_AT: usize = SYSTEM_AT + 2048;
 export const ARRIVAL_AT: usize = SYSTEM_AT + 2304;
+export const PADDING_AT: usize = SYSTEM_AT + 3072;
 
 /** The engine's variables: there are no mutable globals (law 3), so they are fields of this. */
 @unmanaged
@@ -79,6 +81,15 @@ export class System {
   pollCount: u32;
   fuzz: u32;
   memoryBytes: u32;
+  // -- neighbours and routes
+  /** Hash buckets of neighbours, u32 each. */
+  neighborTable: u32;
+  neighborMask: u32;
+  /** Index of the neighbour that an eviction looks at first. */
+  neighborHand: u32;
+  /** Packets that wait for a neighbour. */
+  neighborQueued: u32;
+  routes: u32;
 }
 
 // @ts-ignore: decorator

@@ -6,8 +6,10 @@
 import { Fault } from "./abi";
 import { invariant } from "./core/invariant";
 import { wheelExpire, wheelIdle, wheelNext } from "./core/timer-wheel";
-import { linkAt } from "./link/link";
+import { autoconfTimer } from "./ip/autoconf";
+import { LINK_AUTO_KIND, linkAt, LinkAuto, NEIGHBOR_KIND } from "./link/link";
 import { linkInput } from "./link/input";
+import { Neighbor, neighborTimer } from "./link/neighbor";
 import { linkPoll, txRoom } from "./link/output";
 import { system } from "./memory";
 import { eventsPrune } from "./tcp/events";
@@ -70,6 +72,8 @@ function timers(budget: u32): bool {
     const kind = changetype<Endpoint>(record).kind;
     if (kind == RecordKind.Connection) connectionTimer(changetype<Tcb>(record));
     else if (kind == RecordKind.SynRequest) synRequestTimer(changetype<SynRequest>(record));
+    else if (kind == NEIGHBOR_KIND) neighborTimer(changetype<Neighbor>(record));
+    else if (kind == LINK_AUTO_KIND) autoconfTimer(changetype<LinkAuto>(record));
     else {
       invariant(kind == RecordKind.TimeWait, Fault.Wheel);
       timeWaitEnd(changetype<TimeWait>(record));

@@ -86,7 +86,7 @@ test('abi.rs · every constant, each once, with its value', () => {
 });
 
 test('abi.rs · every call in the order that numbers it', () => {
-  const lines = callsToRust(CALLS).matchAll(/^ {4}\("(\w+)", (\d)\),$/gm);
+  const lines = callsToRust(CALLS).matchAll(/^ {4}\("(\w+)", (\d+)\),$/gm);
   assert.deepEqual([...lines].map(([, name, count]) => [name, Number(count)]), CALLS);
 });
 

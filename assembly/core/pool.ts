@@ -16,6 +16,7 @@ export const enum PoolId {
   Listener = 3,
   Extra = 4,
   Segment = 5,
+  Neighbor = 6,
 }
 export const POOL_COUNT: u32 = 8;
 

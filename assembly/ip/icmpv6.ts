@@ -1,7 +1,7 @@
 /**
  * ICMPv6 in: RFC 4443, RFC 8201. ip/input.ts calls icmpv6Input for every ICMPv6 message; echoes go
- * to ip/echo.ts, errors through ip/icmp-quote.ts to what they are about. Neighbour discovery and
- * multicast listener messages are not for a link without neighbours and are ignored.
+ * to ip/echo.ts, errors through ip/icmp-quote.ts to what they are about, neighbour discovery and
+ * listener queries to ip/nd.ts.
  */
 import { Counter, Errno } from "../abi";
 import { count } from "../core/counters";
@@ -13,6 +13,7 @@ import {
 } from "../wire/icmpv6";
 import { echoReplyInput, echoRequestInput } from "./echo";
 import { IcmpKind, icmpQuoteMtu, icmpQuoteSteer } from "./icmp-quote";
+import { isNd, ndInput } from "./nd";
 import { Packet, packetChecksumRight, packetDrop } from "./packet";
 import { pathMtuV6 } from "./path-mtu";
 
@@ -26,6 +27,7 @@ export function icmpv6Input(packet: Packet): void {
   if (icmpv6IsError(type) && packet.multicast != 0) {
     return packetDrop(packet, Counter.Icmp6InErrors);
   }
+  if (isNd(type)) return ndInput(packet, type);
   switch (type) {
     case ICMPV6_ECHO_REQUEST: {
       count(Counter.Icmp6InEchos);

@@ -7,6 +7,7 @@
 import { Counter } from "../abi";
 import { readU8 } from "../core/bytes";
 import { count, countMany } from "../core/counters";
+import { linkAt, linkIsEthernet } from "../link/link";
 import { tcpInput } from "../tcp/input";
 import { LOCAL_ANY } from "../tcp/records";
 import { udpInput } from "../udp/input";
@@ -130,10 +131,17 @@ function sourceAccepted(packet: Packet): bool {
   const w1 = packet.src1;
   const w2 = packet.src2;
   const w3 = packet.src3;
-  if (isMulticast(w0, w1, w2, w3) || isUnspecified(w0, w1, w2, w3)) return false;
+  if (isMulticast(w0, w1, w2, w3)) return false;
+  if (isUnspecified(w0, w1, w2, w3)) return mayBeNobody(packet);
   if (isLoopback(w0, w1, w2, w3) || isBroadcast(w0, w1, w2, w3)) return false;
   if (packet.isV6 == 0 && (w3 & 0xff) == 0) return false; // 0.0.0.0/8 is "this network"
   return addressFind(w0, w1, w2, w3) < 0; // our own: forged, or a loop
+}
+
+/** Who looks for an address to have asks a group, from :: (RFC 4862 §5.4.2). */
+function mayBeNobody(packet: Packet): bool {
+  if (packet.isV6 == 0 || !linkIsEthernet(linkAt(packet.link))) return false;
+  return isMulticast(packet.dst0, packet.dst1, packet.dst2, packet.dst3);
 }
 
 /** One of our addresses, or everybody's; sets localAddress and multicast. */
@@ -144,8 +152,10 @@ function destinationFound(packet: Packet): bool {
   const w2 = packet.dst2;
   const w3 = packet.dst3;
   const local = addressFind(w0, w1, w2, w3);
-  packet.multicast = local < 0 ? 1 : 0;
-  packet.localAddress = local < 0 ? <u16>LOCAL_ANY : <u16>local;
+  // what a group of hosts got is for none of them alone (RFC 1122 §3.3.6)
+  const alone = local >= 0 && packet.toGroup == 0;
+  packet.multicast = alone ? 0 : 1;
+  packet.localAddress = alone ? <u16>local : <u16>LOCAL_ANY;
   return local >= 0 || isMulticast(w0, w1, w2, w3) || isBroadcast(w0, w1, w2, w3);
 }
 

@@ -1,5 +1,5 @@
 /**
- * The way out of IP: header, transport checksum, virtio_net_hdr, publish. tcp/segment-build.ts and
+ * The way out of IP: header, transport checksum, virtio_net_hdr, next hop. tcp/segment-build.ts and
  * ip/icmp.ts call ipBegin, write the transport header at ipL4, add payload by txPiece, and end with
  * ipFinish. RFC 791, RFC 8200, RFC 6864. Decides nothing about what is sent or when.
  */
@@ -14,10 +14,12 @@ import { checksumFinish, checksumPartial, checksumPiece } from "../core/checksum
 import { count, countMany } from "../core/counters";
 import { invariant } from "../core/invariant";
 import { siphash24 } from "../core/siphash";
-import { Link, linkIsUp } from "../link/link";
+import { Link, linkAuto, linkHeaderBytes, linkIsEthernet, linkIsUp } from "../link/link";
+import { Neighbor, neighborFor, neighborSend, NF_ROUTER } from "../link/neighbor";
 import { txHeader, txPublish, txReserve } from "../link/output";
 import { system } from "../memory";
 import { Endpoint } from "../tcp/records";
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../wire/ethernet";
 import {
   IPV4_DF, IPV4_HEADER_BYTES, ipv4Write, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
 } from "../wire/ipv4";
@@ -25,6 +27,7 @@ import { IPV6_HEADER_BYTES, ipv6Write, ipv6WriteAddresses } from "../wire/ipv6";
 import { TCP_CWR, TcpHeader } from "../wire/tcp";
 import { isMapped, Packet, pseudoSum } from "./packet";
 import { addressInUse, addressWords, routeLinkFor } from "./route";
+import { routeLookup } from "./route-table";
 import { ipState, scratchEndpoint } from "./state";
 
 /** Why ipBegin returned 0: ipOutcome(). */
@@ -76,7 +79,10 @@ export function ipL4(slot: usize, isV6: bool): usize {
 
 /** Bytes of an IP packet on the link of a local address in use. */
 export function ipMtu(local: u32): u32 {
-  return routeLinkFor(local).mtu;
+  const link = routeLinkFor(local);
+  const own = linkAuto(link);
+  const told = isV6At(addressWords(local)) ? own.mtu6 : own.mtu4; // by a router, by DHCP
+  return told != 0 ? told : link.mtu;
 }
 
 /** May segments of up to 64 KiB be handed to the link of a local address in use? */
@@ -101,8 +107,8 @@ export function ipReplyTo(packet: Packet): Endpoint {
 }
 
 /**
- * Ends and publishes what ipBegin began: from `endpoint`'s localAddress to its remote words (its
- * ports go into the flow label), payload by txPiece already in the entry. `ttl` 0: ip_default_ttl.
+ * Ends what ipBegin began and hands it to the link: from `endpoint`'s localAddress to its remote
+ * words (its ports go into the flow label), payload in the entry already. `ttl` 0: ip_default_ttl.
  * `gsoSize`: payload bytes of a segment when the link is to cut (ipOffloads), else 0.
  */
 export function ipFinish(
@@ -113,15 +119,72 @@ export function ipFinish(
   const link = routeLinkFor(local);
   const source = addressWords(local);
   const destination = changetype<usize>(endpoint) + offsetof<Endpoint>("remote0");
-  const isV6 = !isMapped(readU32(source), readU32(source + 4), readU32(source + 8));
+  const isV6 = isV6At(source);
+  const label = isV6 ? flowLabel(endpoint) : 0;
+  const header = ipWrite(
+    slot, link, source, destination, protocol, tos, ttl, l4HeaderLength, payloadLength, gsoSize,
+    dontFragment, label,
+  );
+  if (linkIsEthernet(link)) return neighborOutput(link, slot, destination, isV6, header);
+  txHeader(slot, slot + TX_L3_HEADER, header);
+  txPublish(link, slot);
+}
+
+function isV6At(at: usize): bool {
+  return !isMapped(readU32(at), readU32(at + 4), readU32(at + 8));
+}
+
+/** To whoever takes it on its way: a packet without a route or a neighbour is gone, counted. */
+function neighborOutput(
+  link: Link, slot: usize, destination: usize, isV6: bool, header: u32,
+): void {
+  const neighbor = nextHop(link, destination, isV6);
+  if (neighbor == 0) return;
+  const type = isV6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
+  neighborSend(link, changetype<Neighbor>(neighbor), slot, type, header);
+}
+
+/** The Neighbor that a packet to the words at `destination` goes to, or 0. */
+function nextHop(link: Link, destination: usize, isV6: bool): usize {
+  const w0 = readU32(destination);
+  const w1 = readU32(destination + 4);
+  const w2 = readU32(destination + 8);
+  const w3 = readU32(destination + 12);
+  const same = link.last3 == w3 && link.last2 == w2 && link.last1 == w1 && link.last0 == w0;
+  if (same && link.lastNeighbor != 0) return link.lastNeighbor;
+  if (!routeLookup(destination, link.id)) {
+    count(isV6 ? Counter.Ip6OutNoRoutes : Counter.IpOutNoRoutes);
+    return 0;
+  }
+  const hop: usize = ipState().hopAt;
+  const neighbor = neighborFor(link.id, hop);
+  if (neighbor == 0) return 0;
+  if (hop != destination) changetype<Neighbor>(neighbor).flags |= NF_ROUTER;
+  link.last0 = w0;
+  link.last1 = w1;
+  link.last2 = w2;
+  link.last3 = w3;
+  link.lastNeighbor = <u32>neighbor;
+  return neighbor;
+}
+
+/**
+ * Everything of a packet but the link header: its IP header, checksum and virtio_net_hdr, payload
+ * by txPiece already in the entry. `source` and `destination` are where four words stand. Bytes of
+ * all headers, at TX_L3_HEADER.
+ */
+export function ipWrite(
+  slot: usize, link: Link, source: usize, destination: usize, protocol: u32, tos: u32, ttl: u32,
+  l4HeaderLength: u32, payloadLength: u32, gsoSize: u32, dontFragment: bool, label: u32,
+): u32 {
+  const isV6 = isV6At(destination);
   const l3 = isV6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
   const l4Length = l4HeaderLength + payloadLength;
   const ip = slot + TX_L3_HEADER;
   invariant(l3 + l4Length <= IP_PACKET_MAX, Fault.Link);
   if (ttl == 0) ttl = config(Config.ip_default_ttl);
-  txHeader(slot, ip, l3 + l4HeaderLength);
   if (isV6) {
-    ipv6Write(ip, tos, flowLabel(endpoint), l4Length, protocol, ttl);
+    ipv6Write(ip, tos, label, l4Length, protocol, ttl);
     ipv6WriteAddresses(ip, source, destination);
     count(Counter.Ip6OutRequests);
   } else {
@@ -134,16 +197,20 @@ export function ipFinish(
     countMany(Counter.IpExtOutOctets, l3 + l4Length);
   }
   const cut = gsoSize != 0 && payloadLength > gsoSize;
-  invariant(!cut || (protocol == PROTOCOL_TCP && ipOffloads(local, isV6)), Fault.Link);
-  offloadHeader(ip, cut, gsoSize, l3 + l4HeaderLength, isV6);
+  const offload = link.features & (isV6 ? LINK_TSO6 : LINK_TSO4);
+  invariant(!cut || (protocol == PROTOCOL_TCP && offload != 0), Fault.Link);
+  const l2 = linkHeaderBytes(link);
+  offloadHeader(ip, l2, cut, gsoSize, l2 + l3 + l4HeaderLength, isV6);
   const sum = protocol == PROTOCOL_ICMP ? 0 : pseudoSum(source, destination, protocol, l4Length);
   writeChecksum(slot, link, protocol, l3, l4HeaderLength, sum);
-  txPublish(link, slot);
+  return l3 + l4HeaderLength;
 }
 
 /** The virtio_net_hdr before the frame; all zero when there is nothing to say. */
-function offloadHeader(ip: usize, cut: bool, gsoSize: u32, headers: u32, isV6: bool): void {
-  const at = ip - VNET_HDR_BYTES;
+function offloadHeader(
+  ip: usize, l2: u32, cut: bool, gsoSize: u32, headers: u32, isV6: bool,
+): void {
+  const at = ip - l2 - VNET_HDR_BYTES;
   let type: u32 = 0;
   if (cut) {
     type = isV6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
@@ -170,9 +237,10 @@ function writeChecksum(
   const l4 = slot + TX_L3_HEADER + l3;
   const field = checksumOffset(protocol);
   if ((link.features & LINK_CSUM) != 0 && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP)) {
-    const vnet = slot + TX_L3_HEADER - VNET_HDR_BYTES;
+    const l2 = linkHeaderBytes(link);
+    const vnet = slot + TX_L3_HEADER - l2 - VNET_HDR_BYTES;
     writeU8(vnet + VNET_FLAGS, VNET_F_NEEDS_CSUM);
-    writeU16(vnet + VNET_CSUM_START, l3);
+    writeU16(vnet + VNET_CSUM_START, l2 + l3);
     writeU16(vnet + VNET_CSUM_OFFSET, field);
     writeU16(l4 + field, ~(<u32>checksumFinish(sum)));
     return;

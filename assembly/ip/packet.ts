@@ -45,7 +45,9 @@ export class Packet {
   link: u16;
   /** IPv6: where, from `ip` on, the byte stands that names `protocol`. */
   protocolAt: u16;
-  reserved0: u16;
+  /** 1: the frame was for a group of hosts, whatever the packet says. */
+  toGroup: u8;
+  reserved0: u8;
 }
 if (offsetof<Packet>() > 256) ERROR("Packet fits its place");
 
@@ -104,6 +106,13 @@ export function isMapped(w0: u32, w1: u32, w2: u32): bool {
 export function isMulticast(w0: u32, w1: u32, w2: u32, w3: u32): bool {
   if (isMapped(w0, w1, w2)) return (w3 & 0xf0) == 0xe0;
   return (w0 & 0xff) == 0xff;
+}
+
+/** fe80::/10, by the first word of an address. */
+// @ts-ignore: decorator
+@inline
+export function isLinkLocal(w0: u32): bool {
+  return (w0 & 0xc0ff) == 0x80fe;
 }
 
 /** 0.0.0.0 or ::. */

@@ -34,9 +34,21 @@ export class IpState {
   quoted2: u64;
   quoted3: u64;
   quoted4: u64;
+  // -- of the last routeLookup: the link, and where the next hop's four words stand
+  hopLink: u32;
+  hopAt: u32;
+  // -- two addresses as they stand in a packet, for whoever needs them in memory for a moment
+  from0: u32;
+  from1: u32;
+  from2: u32;
+  from3: u32;
+  to0: u32;
+  to1: u32;
+  to2: u32;
+  to3: u32;
 }
 /** Behind it one RateBucket a destination bucket. */
-const BUCKETS_AT: usize = 112;
+const BUCKETS_AT: usize = 152;
 
 /** How many ms of credit the hosts of one bucket have for errors to them. */
 @unmanaged

@@ -79,6 +79,18 @@ const SYSCTLS = {
   tcp_pacing_ss_ratio: 200, // per cent of cwnd per RTT
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
+  base_reachable_time_ms: 30_000, // RFC 4861 §10
+  retrans_time_ms: 1000,
+  delay_first_probe_time: 5, // seconds
+  gc_stale_time: 60, // seconds
+  gc_thresh1: 128,
+  mcast_solicit: 3,
+  ucast_solicit: 3,
+  unres_qlen: 16, // packets; Linux: 101 of the smallest in 208 KiB, too much for a small arena
+  arp_probes: 3, // RFC 5227 §1.1; Linux leaves it to its DHCP client
+  dad_transmits: 1, // RFC 4862 §5.1
+  addr_gen_mode: 0, // EUI-64
+  router_solicitations: 3, // RFC 4861 §10
   tcp_pacing: 0,
   // Linux has 1, which leaves slow start sooner, at 1 to 1.5 BDP, but each of several flows at
   // another window: two from the same start share a path unevenly for a minute (decision 0006).
@@ -122,6 +134,9 @@ const PROFILES: Record<ProfileName, Profile> = {
     txSlots: 256,
     eventSlots: 1024, // a batch: what is pending beyond it waits in its records
     traceSlots: 4096,
+    neighborsMax: 1024, // Linux's gc_thresh3; 64 KiB
+    routesMax: 64,
+    neighborQueueMax: 256,
   },
   test: {
     ...SYSCTLS,
@@ -141,6 +156,9 @@ const PROFILES: Record<ProfileName, Profile> = {
     txSlots: 128,
     eventSlots: 128,
     traceSlots: 256,
+    neighborsMax: 64,
+    routesMax: 16,
+    neighborQueueMax: 64,
   },
   mcu: {
     ...SYSCTLS,
@@ -166,6 +184,10 @@ const PROFILES: Record<ProfileName, Profile> = {
     txSlots: 8,
     eventSlots: 16,
     traceSlots: 0,
+    neighborsMax: 8, // a gateway and some of a LAN: half a kilobyte
+    routesMax: 8,
+    neighborQueueMax: 4,
+    unres_qlen: 2,
   },
 };
 

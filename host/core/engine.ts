@@ -8,7 +8,7 @@
 
 import {
   ABI_VERSION, CONFIG_AT, COUNTERS_AT, Config, Counter, DIRECTORY_AT, Directory, EVENT_BYTES,
-  FAULT_AT, RESULT_AT, RESULT_BYTES, TcpInfo, type HandleKind, type Option,
+  FAULT_AT, RESULT_AT, RESULT_BYTES, TableWord, TcpInfo, type HandleKind, type Option, type Table,
 } from '../../assembly/abi.js';
 import { configWords, type ConfigName, type EngineConfig } from './config.js';
 import type { AddressWords, Cidr } from './address.js';
@@ -172,6 +172,41 @@ export class Engine {
     const [a0, a1, a2, a3] = cidr.words;
     const result = this.calls.addressAdd(link, a0, a1, a2, a3, cidr.prefixLength);
     return Engine.check(result, 'addressAdd');
+  }
+
+  /**
+   * Tells an Ethernet link its MAC (six bytes), its VLAN (0: none) and what it finds out itself.
+   * @param auto AUTO_* bits
+   */
+  linkEthernet(id: number, mac: Uint8Array, vlan = 0, auto = 0): void {
+    const view = new DataView(mac.buffer, mac.byteOffset, 6);
+    const result = this.calls.linkEthernet(id, view.getUint32(0), view.getUint16(4), vlan, auto);
+    Engine.check(result, 'linkEthernet');
+  }
+
+  /**
+   * @param gateway absent: the destination is on the link
+   * @returns index of the route, for routeRemove
+   */
+  routeAdd(link: number, to: Cidr, gateway: AddressWords = [0, 0, 0, 0]): number {
+    const [d0, d1, d2, d3] = to.words;
+    const [g0, g1, g2, g3] = gateway;
+    const { calls } = this;
+    const result = calls.routeAdd(link, d0, d1, d2, d3, to.prefixLength, g0, g1, g2, g3);
+    return Engine.check(result, 'routeAdd');
+  }
+
+  routeRemove(index: number): void {
+    Engine.check(this.calls.routeRemove(index), 'routeRemove');
+  }
+
+  /** Every entry of a table, as words (TableWord). */
+  *table(table: Table): Generator<Uint32Array> {
+    for (let cursor = 0; ; ) {
+      cursor = this.calls.tableNext(table, cursor) >>> 0;
+      if (cursor === 0) return;
+      yield this.result.slice(0, TableWord.WORDS);
+    }
   }
 
   addressRemove(index: number): void {

@@ -54,6 +54,13 @@ export interface EngineCalls {
     a0: number, a1: number, a2: number, a3: number,
     id: number, sequence: number, size: number, ttl: number,
   ): number;
+  linkEthernet(id: number, high: number, low: number, vlan: number, auto: number): number;
+  routeAdd(
+    link: number, d0: number, d1: number, d2: number, d3: number, prefixLength: number,
+    g0: number, g1: number, g2: number, g3: number,
+  ): number;
+  routeRemove(index: number): number;
+  tableNext(table: number, cursor: number): number;
 }
 
 export type CallName = keyof EngineCalls;
@@ -71,6 +78,7 @@ export const CALLS: readonly (readonly [CallName, number])[] = [
   ['tcpSendCommit', 4], ['tcpRecvPeek', 3], ['tcpRecvConsume', 3], ['tcpShutdown', 3],
   ['tcpClose', 2], ['tcpAbort', 2], ['tcpSetOption', 4], ['tcpGetOption', 3], ['tcpName', 3],
   ['tcpInfo', 2], ['tcpNext', 1], ['poolUse', 1], ['hashLongest', 0], ['icmpEcho', 8],
+  ['linkEthernet', 5], ['routeAdd', 10], ['routeRemove', 1], ['tableNext', 2],
 ];
 
 /** The part of Function's type that the guard needs. */

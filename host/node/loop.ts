@@ -72,6 +72,10 @@ export class NodeLoop implements Driver {
     engine.poll(this.clock.nowUs(), BUDGET);
     for (const link of links) {
       const id = engine.linkAdd(link.flags, link.mtu);
+      const { ethernet } = link;
+      if (ethernet !== undefined) {
+        engine.linkEthernet(id, ethernet.mac, ethernet.vlan, ethernet.auto);
+      }
       const ring = engine.linkRing(id);
       if (ring === 0) throw new EngineSetupError(`link ${link.name}: the engine has no ring`);
       this.#rings.push(new LinkRing(engine.bytes, engine.words, ring));

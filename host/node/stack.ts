@@ -10,6 +10,7 @@ import type { EngineConfig } from '../core/config.js';
 import { Engine, type CallFilter, type CounterName, type ModuleSource } from
   '../core/engine.js';
 import type { PoolName, PoolRecord, SocketRecord } from '../core/records.js';
+import { linkEntries, type LinkEntry } from '../core/tables.js';
 import { TraceReader } from '../core/trace.js';
 import type { Driver } from './clock.js';
 import { engineModule } from './engine.js';
@@ -29,8 +30,18 @@ export interface StackOptions {
   module?: ModuleSource;
   /** Stands between the host and the engine's calls: a Recorder's. */
   filter?: CallFilter;
+  /** Where packets go that are for no subnet of ours; without a gateway the CIDR is on the link. */
+  routes?: readonly StackRoute[];
   /** Told when the engine stopped or a link broke; thrown as an uncaught exception otherwise. */
   onError?: (error: Error) => void;
+}
+
+export interface StackRoute {
+  /** 0.0.0.0/0 or ::/0 for all that no other route knows. */
+  to: string;
+  gateway?: string;
+  /** The first link by default. */
+  link?: number;
 }
 
 export interface ConnectOptions extends StackSocketOptions {
@@ -77,6 +88,7 @@ export class Stack {
       const { link, cidr } = typeof entry === 'string' ? { link: 0, cidr: entry } : entry;
       stack.addAddress(cidr, link);
     }
+    for (const route of options.routes ?? []) stack.addRoute(route);
     stack.driver.request();
     return stack;
   }
@@ -89,6 +101,23 @@ export class Stack {
   removeAddress(index: number): void {
     this.engine.addressRemove(index);
     this.driver.request();
+  }
+
+  /** @returns index of the route, for removeRoute */
+  addRoute(route: StackRoute): number {
+    const gateway = route.gateway === undefined ? undefined : requireAddress(route.gateway);
+    const index = this.engine.routeAdd(route.link ?? 0, requireCidr(route.to), gateway);
+    this.driver.request();
+    return index;
+  }
+
+  removeRoute(index: number): void {
+    this.engine.routeRemove(index);
+  }
+
+  /** Links with their addresses, routes and neighbours. */
+  links(): LinkEntry[] {
+    return linkEntries(this.engine);
   }
 
   /**

@@ -11,7 +11,7 @@ import type { TestContext } from 'node:test';
 /** Debian's packages of programs that have other names. */
 const PACKAGES = new Map([
   ['nc.openbsd', 'netcat-openbsd'], ['ping', 'iputils-ping'], ['ss', 'iproute2'],
-  ['nstat', 'iproute2'],
+  ['nstat', 'iproute2'], ['arping', 'iputils-arping'], ['dnsmasq', 'dnsmasq-base'],
 ]);
 
 /** True when the program can be run; else the test is marked as skipped, or fails under CI. */

@@ -415,6 +415,16 @@ export class Fuzzer {
       case 'sysctlSet': return [random.below(130), this.#sysctl()];
       case 'poll': return [0, this.#number(), this.#number()];
       case 'addressAdd': return [random.below(2), ...this.#address(), random.below(140)];
+      case 'linkEthernet': return [
+        random.below(4), random.pick([0x02000000, this.#number()]), this.#number() & 0xffff,
+        random.pick([0, this.#number()]), random.below(9),
+      ];
+      case 'routeAdd': return [
+        random.below(3), ...random.pick([[0, 0, 0, 0], this.#address()]), random.below(140),
+        ...random.pick([[0, 0, 0, 0], this.#address()]),
+      ];
+      case 'routeRemove': return [random.below(20)];
+      case 'tableNext': return [random.below(5), random.below(70)];
       case 'linkSet': return [random.below(3), random.below(4) === 0 ? 0 : 1];
       case 'icmpEcho': return [
         ...this.#address(), this.#number(), this.#number(), random.pick([0, 56, 70_000, 65_000]),
@@ -466,7 +476,7 @@ export class Fuzzer {
   /** Calls whose result is no Errno. */
   static readonly plain = new Set([
     'abiVersion', 'memoryRequired', 'linkRing', 'poll', 'tcpNext', 'poolUse', 'hashLongest',
-    'sysctlGet', 'eventsCollect',
+    'sysctlGet', 'eventsCollect', 'tableNext',
   ]);
 
   #judge(name: string, given: readonly number[], result: number): void {

@@ -20,7 +20,11 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ['wire', ['abi', 'base', 'core']],
   ['link', ['abi', 'base', 'core', 'wire', 'ip']],
   ['ip', ['abi', 'base', 'core', 'wire', 'link', 'tcp', 'udp']],
-  ['udp', ['abi', 'base', 'core', 'wire', 'ip']],
+  // Past ip to the link, and random numbers: DHCP speaks before its link has an address.
+  ['udp', [
+    'abi', 'base', 'core', 'wire', 'ip', 'link/output.ts', 'link/link.ts', 'link/ethernet.ts',
+    'tcp/isn.ts',
+  ]],
   // Past ip to the link: payload goes as pieces into the frame's entry, and its offloads decide how
   // large a segment may be.
   ['tcp', [

@@ -8,8 +8,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse as parseToml } from 'smol-toml';
-import { cidrContains, formatAddress, parseCidr, type AddressWords } from '../../core/address.js';
+import {
+  cidrContains, formatAddress, parseAddress, parseCidr, type AddressWords,
+} from '../../core/address.js';
 import type { EngineConfig } from '../../core/config.js';
+import { parseMac } from '../../core/tables.js';
 import { oneLine, UsageError } from '../cli/errors.js';
 import { parseHttpArgument } from '../services/http.js';
 import { parseImpair, type ImpairSpec } from './impair.js';
@@ -30,8 +33,17 @@ export type PortService = (typeof PORT_SERVICES)[number];
 export interface Board {
   /** Of the control socket; chosen when absent. */
   name?: string;
-  /** The device's name. */
+  /** The device's name, and whether it is a TAP device: Ethernet frames. */
   device: string;
+  tap: boolean;
+  /** Of a TAP device: the stack's MAC (undefined: chosen), the VLAN of its frames or 0. */
+  mac?: Uint8Array;
+  vlan: number;
+  /** Addresses by DHCP, by router advertisements. */
+  dhcp: boolean;
+  slaac: boolean;
+  /** Default routes among them. */
+  routes: { to: string; gateway?: string }[];
   /** Addresses of the stack, and of the kernel's end. */
   addresses: string[];
   peerAddresses: string[];
@@ -56,6 +68,10 @@ export interface BoardWords {
   netns?: string;
   offload?: boolean;
   mtu?: string;
+  mac?: string;
+  vlan?: string;
+  gateway?: string[];
+  route?: string[];
   http?: string[];
   echo?: string;
   discard?: string;
@@ -69,11 +85,11 @@ export interface BoardWords {
   limit?: string[];
 }
 
-const LISTS = ['addr', 'peer-addr', 'http'] as const;
+const LISTS = ['addr', 'peer-addr', 'gateway', 'route', 'http'] as const;
 const TABLES = ['sysctl', 'limit'] as const;
 const TEXTS = [
-  'name', 'link', 'netns', 'mtu', 'echo', 'discard', 'chargen', 'daytime', 'iperf3', 'pcap',
-  'control', 'impair',
+  'name', 'link', 'netns', 'mtu', 'mac', 'vlan', 'echo', 'discard', 'chargen', 'daytime', 'iperf3',
+  'pcap', 'control', 'impair',
 ] as const;
 
 export const DEFAULT_ADDRESS = '10.99.0.2/24';
@@ -171,11 +187,16 @@ function checkCidr(flag: string, text: string): string {
   );
 }
 
+/** Words of `addr` that are no address: who gives one. */
+const AUTOMATIC = ['dhcp', 'slaac'];
+
 function addressesOf(words: BoardWords): { addresses: string[]; peerAddresses: string[] } {
-  const addresses = (words.addr ?? [DEFAULT_ADDRESS]).map((text) => checkCidr('--addr', text));
+  const addresses = (words.addr ?? [DEFAULT_ADDRESS]).filter((text) => !AUTOMATIC.includes(text))
+    .map((text) => checkCidr('--addr', text));
   const given = words['peer-addr'];
   if (given !== undefined) {
-    return { addresses, peerAddresses: given.map((text) => checkCidr('--peer-addr', text)) };
+    const peers = given.filter((text) => text !== 'none');
+    return { addresses, peerAddresses: peers.map((text) => checkCidr('--peer-addr', text)) };
   }
   const peerAddresses = addresses.map((text) => {
     const other = firstOther(text);
@@ -191,10 +212,52 @@ function netnsOf(text = 'new'): Netns {
   throw new UsageError(`--netns ${text}: new, host, or the name of a namespace is wanted`);
 }
 
-function deviceOf(text = 'tun:ackorn0'): string {
-  const match = /^tun:([^\s/:%]{1,15})$/.exec(text);
-  if (match?.[1] !== undefined) return match[1];
-  throw new UsageError(`--link ${text}: tun:NAME is wanted, the name of at most 15 characters`);
+function deviceOf(text = 'tun:ackorn0'): { device: string; tap: boolean } {
+  const match = /^(tun|tap):([^\s/:%]{1,15})$/.exec(text);
+  if (match?.[2] !== undefined) return { device: match[2], tap: match[1] === 'tap' };
+  throw new UsageError(
+    `--link ${text}: tun:NAME or tap:NAME is wanted, the name of at most 15 characters`,
+  );
+}
+
+/** What only Ethernet has. */
+function ethernetOf(
+  words: BoardWords, tap: boolean,
+): { mac?: Uint8Array; vlan: number; dhcp: boolean; slaac: boolean } {
+  const { mac: text, vlan: tag = '0', addr = [] } = words;
+  const dhcp = addr.includes('dhcp');
+  const slaac = addr.includes('slaac');
+  const word = text !== undefined ? 'mac' : words.vlan !== undefined ? 'vlan'
+    : dhcp ? 'addr dhcp' : slaac ? 'addr slaac' : undefined;
+  if (!tap && word !== undefined) throw new UsageError(`--${word}: only a tap: link has that`);
+  const vlan = Number(tag);
+  if (!/^\d{1,4}$/.test(tag) || vlan > 4094) {
+    throw new UsageError(`--vlan ${tag}: a number from 1 to 4094 is wanted, or 0 for no tags`);
+  }
+  const mac = text === undefined ? undefined : parseMac(text);
+  if (text !== undefined && mac === undefined) {
+    throw new UsageError(`--mac ${text}: six bytes such as 02:00:00:00:00:01 are wanted`);
+  }
+  return { ...(mac === undefined ? {} : { mac }), vlan, dhcp, slaac };
+}
+
+function routesOf(words: BoardWords): { to: string; gateway?: string }[] {
+  const defaults = (words.gateway ?? []).map((gateway) => {
+    if (parseAddress(gateway) === undefined) {
+      throw new UsageError(`--gateway ${gateway}: an address is wanted`);
+    }
+    return { to: gateway.includes(':') ? '::/0' : '0.0.0.0/0', gateway };
+  });
+  const others = (words.route ?? []).map((text) => {
+    const [to = '', gateway, ...more] = text.split('=');
+    const wrong = parseCidr(to) === undefined || !to.includes('/') || more.length > 0
+      || (gateway !== undefined && parseAddress(gateway) === undefined);
+    if (wrong) {
+      throw new UsageError(`--route ${text}: CIDR=GATEWAY is wanted, or CIDR for one on the link`);
+    }
+    return gateway === undefined ? { to } : { to, gateway };
+  });
+  return [...others, ...defaults];
 }
 
 function mtuOf(text = '1500'): number {
@@ -251,9 +314,13 @@ export function makeBoard(flags: BoardWords): Board {
     if (text !== undefined) ports[service] = requirePort(service, text);
   }
   const { impair, pcap, control, name } = words;
+  const { device, tap } = deviceOf(words.link);
   const board: Board = {
-    device: deviceOf(words.link),
+    device,
+    tap,
+    ...ethernetOf(words, tap),
     ...addressesOf(words),
+    routes: routesOf(words),
     netns: netnsOf(words.netns),
     offload: words.offload ?? true,
     mtu: mtuOf(words.mtu),

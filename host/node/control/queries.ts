@@ -5,6 +5,7 @@
 
 import { ABI_VERSION } from '../../../assembly/abi.js';
 import type { ConfigName } from '../../core/config.js';
+import type { LinkEntry } from '../../core/tables.js';
 import type { EndpointRecord, SocketRecord, TcpInfoRecord } from '../../core/records.js';
 import { parseSysctl, SYSCTL_NAMES } from '../board/sysctl.js';
 import type { Running } from '../runtime/running.js';
@@ -53,6 +54,12 @@ export function stack(running: Running, facts: StackFacts): StackDocument {
 }
 
 const endpoint = ({ address, port }: EndpointRecord): EndpointDocument => ({ address, port });
+
+/** Links with their addresses, routes and neighbours; the board's one has a name. */
+export function links(running: Running): { links: (LinkEntry & { name: string })[] } {
+  const { link, stack: of } = running;
+  return { links: of.links().map((entry) => ({ name: link.name, ...entry })) };
+}
 
 /** One record for each socket, with tcp_info where there is one. */
 export function sockets(of: Stack): { sockets: SocketDocument[] } {

@@ -12,7 +12,7 @@ import { readJson, sendJson, ControlRefusal } from './json.js';
 import { runIperf3 } from './iperf3.js';
 import { ping } from './ping.js';
 import {
-  counters, pools, setSysctls, sockets, stack, sysctls, type StackFacts,
+  counters, links, pools, setSysctls, sockets, stack, sysctls, type StackFacts,
 } from './queries.js';
 import { streamDump, streamTrace } from './streams.js';
 import { connectThrough } from './tcp.js';
@@ -35,6 +35,7 @@ const document = (make: (exchange: Exchange) => unknown): Route => (exchange) =>
 
 const ROUTES = new Map<string, Route>([
   ['GET /v1/stack', document(({ running, facts }) => stack(running, facts))],
+  ['GET /v1/links', document(({ running }) => links(running))],
   ['GET /v1/sockets', document(({ running }) => sockets(running.stack))],
   ['GET /v1/counters', document(({ running }) => counters(running.stack))],
   ['GET /v1/pools', document(({ running }) => pools(running.stack))],

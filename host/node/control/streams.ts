@@ -19,7 +19,8 @@ export function streamDump({ running, response, query }: Exchange): void {
   const snaplen = numberIn(query.get('snaplen'), 'snaplen', SNAPLEN_MIN, SNAPLEN_MAX, SNAPLEN_MAX);
   response.writeHead(200, { 'Content-Type': 'application/x-pcapng' });
   response.flushHeaders();
-  const end = running.capture.add(new PcapngSink(response, { name: running.link.name, snaplen }));
+  const { capture, link: { name } } = running;
+  const end = capture.add(new PcapngSink(response, { name, snaplen, link: capture.link }));
   response.on('close', end);
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../../../assembly/abi.js';
 import type { Capture } from '../capture/index.js';
 import { NO_OFFLOAD, readVnetHeader } from '../offload.js';
-import type { Link } from './link.js';
+import type { EthernetSettings, Link } from './link.js';
 import { Ring, type EngineMemory } from './ring.js';
 
 /** Wall-clock time in µs. Not Date.now(): its steps of a millisecond would reorder packets. */
@@ -41,6 +41,10 @@ export class CapturedLink implements Link {
 
   get flags(): number {
     return this.#inner.flags;
+  }
+
+  get ethernet(): EthernetSettings | undefined {
+    return this.#inner.ethernet;
   }
 
   attach(memory: EngineMemory, ringAddress: number, wake: () => void): void {

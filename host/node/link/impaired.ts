@@ -19,10 +19,11 @@ import { makePath, type Path } from '../../sim/path.js';
 import { Random } from '../../sim/random.js';
 import { Schedule } from '../../sim/schedule.js';
 import type { ImpairSpec } from '../board/impair.js';
+import { networkOffset } from '../capture/index.js';
 import { NO_OFFLOAD, readVnetHeader, segmentGso, type VnetHeader } from '../offload.js';
 import { systemAlarmClock, type Alarm, type AlarmClock } from './alarm.js';
 import { DeviceRing } from './device-ring.js';
-import type { Link } from './link.js';
+import type { EthernetSettings, Link } from './link.js';
 import { Ring, type EngineMemory } from './ring.js';
 
 /** Reordered packets come this much later when the link has no delay to go by, µs. */
@@ -164,6 +165,10 @@ export class ImpairedLink implements Link {
     return this.#inner.mtu;
   }
 
+  get ethernet(): EthernetSettings | undefined {
+    return this.#inner.ethernet;
+  }
+
   get flags(): number {
     return this.#inner.flags;
   }
@@ -222,7 +227,8 @@ export class ImpairedLink implements Link {
 
   #enter(direction: 'in' | 'out', frame: Uint8Array, vnet: VnetHeader): void {
     const way = direction === 'in' ? this.#in : this.#out;
-    for (const packet of segmentGso(frame, vnet)) {
+    const network = networkOffset(frame, this.ethernet === undefined ? 'raw' : 'ethernet');
+    for (const packet of segmentGso(frame, vnet, network)) {
       this.#observe(direction, packet, way.enter(packet, this.#nowUs));
     }
   }

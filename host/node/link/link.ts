@@ -6,6 +6,16 @@
  */
 import type { EngineMemory } from './ring.js';
 
+/** What an Ethernet link is to the engine. */
+export interface EthernetSettings {
+  /** The engine's own, six bytes: not the device's, which is the kernel's end. */
+  readonly mac: Uint8Array;
+  /** VLAN id of all frames; 0: they bear no tag. */
+  readonly vlan: number;
+  /** AUTO_* of assembly/abi.ts: what the link finds out by itself. */
+  readonly auto: number;
+}
+
 /**
  * What the loop needs of a device. In the loop: `readBatch`, the engine's `poll`, `writeBatch`.
  * A full ring is nobody's error: frames wait in the device, or in the sender's TX ring, and the
@@ -18,6 +28,8 @@ export interface Link {
   readonly mtu: number;
   /** LINK_* of assembly/abi.ts, for the engine's linkAdd. */
   readonly flags: number;
+  /** Of a link with LINK_ETHERNET, for the engine's linkEthernet. */
+  readonly ethernet?: EthernetSettings | undefined;
 
   /**
    * Connects the device to the rings of one engine. Once; before anything is moved.

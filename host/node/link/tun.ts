@@ -3,6 +3,8 @@
  * the native layer (addon/). The kernel's end gets the addresses; the engine is the other end.
  * Used by the CLI (`--link tun:NAME`) and the library. Knows descriptors and readiness only.
  */
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import {
   LINK_CSUM,
   LINK_ETHERNET,
@@ -16,7 +18,7 @@ import { NativeError, badArgument, callFailed, errnoName } from '../addon/errors
 import { loadNative, nativeReasons } from '../addon/index.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN } from '../addon/native.js';
 import type { Native } from '../addon/native.js';
-import type { Link } from './link.js';
+import type { EthernetSettings, Link } from './link.js';
 import { Ring } from './ring.js';
 import type { EngineMemory } from './ring.js';
 
@@ -36,6 +38,12 @@ export interface TunLinkOptions {
   readonly up?: boolean;
   /** The device stays when the link is closed. Default: false. */
   readonly persist?: boolean;
+  /** Of a TAP device: the engine's MAC. Default: one that follows from host and device name. */
+  readonly mac?: Uint8Array;
+  /** Of a TAP device: the VLAN id of all frames. Default: 0, no tags. */
+  readonly vlan?: number;
+  /** Of a TAP device: AUTO_* of assembly/abi.ts. Default: 0. */
+  readonly auto?: number;
 }
 
 const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
@@ -55,8 +63,17 @@ function requireNative(): Native {
   throw new NativeError('ENOSYS', 'native', `a TUN device needs the addon or koffi: ${why}`);
 }
 
+/** Locally administered, the same for the same device of the same machine at every start. */
+export function defaultMac(name: string): Uint8Array {
+  const digest = createHash('sha256').update(`${hostname()} ${name}`).digest();
+  const mac = Uint8Array.from(digest.subarray(0, 6));
+  mac[0] = ((mac[0] as number) & 0xfc) | 2;
+  return mac;
+}
+
 function configure(native: Native, name: string, options: TunLinkOptions): void {
-  native.quietIpv6(name);
+  // On Ethernet the kernel is a host as any other, with a link-local address of its own.
+  if (options.tap !== true) native.quietIpv6(name);
   native.setMtu(name, options.mtu ?? 1500);
   native.setQueueLength(name, QUEUE_PACKETS);
   const addresses = (options.addresses ?? []).map(parseCidr);
@@ -73,6 +90,7 @@ export class TunLink implements Link {
   readonly name: string;
   readonly mtu: number;
   readonly flags: number;
+  readonly ethernet: EthernetSettings | undefined;
   /** Why the device works no longer (deleted, or its descriptor closed), or undefined. */
   failure: NativeError | undefined;
 
@@ -94,6 +112,8 @@ export class TunLink implements Link {
     this.mtu = options.mtu ?? 1500;
     const offloads = options.offload === false ? 0 : LINK_OFFLOADS;
     this.flags = LINK_UP | offloads | (options.tap === true ? LINK_ETHERNET : 0);
+    const { mac = defaultMac(name), vlan = 0, auto = 0 } = options;
+    this.ethernet = options.tap === true ? { mac, vlan, auto } : undefined;
   }
 
   /**

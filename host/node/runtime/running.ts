@@ -6,6 +6,7 @@
  */
 
 import { createWriteStream, openSync } from 'node:fs';
+import { AUTO_DHCP, AUTO_IPV6, AUTO_SLAAC } from '../../../assembly/abi.js';
 import type { Board } from '../board/board.js';
 import { Capture, PcapngSink } from '../capture/index.js';
 import { CommandError, oneLine } from '../cli/errors.js';
@@ -14,6 +15,7 @@ import { ImpairedLink } from '../link/impaired.js';
 import type { Link } from '../link/link.js';
 import { TunLink } from '../link/tun.js';
 import { Stack } from '../stack.js';
+import { awaitAddresses } from './addresses.js';
 import { startServices, type RunningService } from './services.js';
 
 /** How often a device that was deleted under us is noticed, ms. */
@@ -57,12 +59,18 @@ export class Closing {
 
 /** Opens the board's device, its kernel end addressed and up. @throws NativeError */
 export function openDevice(board: Board): TunLink {
+  const six = board.slaac || board.addresses.some((text) => text.includes(':'));
+  const auto = (six ? AUTO_IPV6 : 0) | (board.slaac ? AUTO_SLAAC : 0)
+    | (board.dhcp ? AUTO_DHCP : 0);
   return TunLink.open({
     name: board.device, offload: board.offload, mtu: board.mtu, addresses: board.peerAddresses,
+    tap: board.tap, vlan: board.vlan, auto, ...(board.mac === undefined ? {} : { mac: board.mac }),
   });
 }
 
-function openPcap(file: string, capture: Capture, name: string): () => Promise<void> {
+function openPcap(
+  file: string, capture: Capture, { device: name, tap }: Board,
+): () => Promise<void> {
   let fd: number;
   try {
     fd = openSync(file, 'w');
@@ -70,7 +78,7 @@ function openPcap(file: string, capture: Capture, name: string): () => Promise<v
     throw new CommandError(`--pcap ${file}: ${oneLine(error)}`);
   }
   const stream = createWriteStream(file, { fd });
-  const end = capture.add(new PcapngSink(stream, { name }));
+  const end = capture.add(new PcapngSink(stream, { name, link: tap ? 'ethernet' : 'raw' }));
   return () => new Promise((resolve) => {
     stream.once('close', () => resolve());
     end();
@@ -102,26 +110,34 @@ function capturedLink(board: Board, device: Link, capture: Capture): Link {
  * Brings a board up on a device.
  * @param device opened by the caller (openDevice, or a wire's end); closed with the rest
  * @param log lines of the services
+ * @param signal ends the waiting for addresses of an Ethernet link
  * @throws CommandError, NativeError, SocketError, EngineSetupError
  */
 export async function bringUp(
-  board: Board, device: Link, log: (line: string) => void,
+  board: Board, device: Link, log: (line: string) => void, signal?: AbortSignal,
 ): Promise<Running> {
   const closing = new Closing();
   closing.add(() => device.close());
   let fail!: (error: Error) => void;
   const failed = new Promise<never>((_, reject) => { fail = reject; });
   failed.catch(() => undefined); // told to whoever awaits it; not an unhandled one until then
-  const capture = new Capture();
+  const capture = new Capture({ link: board.tap ? 'ethernet' : 'raw' });
   try {
     const link = capturedLink(board, device, capture);
-    if (board.pcap !== undefined) closing.add(openPcap(board.pcap, capture, board.device));
+    if (board.pcap !== undefined) closing.add(openPcap(board.pcap, capture, board));
     const stack = await Stack.create({
-      links: [link], addresses: board.addresses, config: board.config, onError: fail,
+      links: [link], addresses: board.addresses, routes: board.routes, config: board.config,
+      onError: fail,
     });
     closing.add(() => stack.close());
     const timer = watchDevice(device, fail);
     closing.add(() => clearInterval(timer));
+    if (board.tap) {
+      const stop = new AbortController();
+      closing.add(() => stop.abort());
+      signal?.addEventListener('abort', () => stop.abort(), { once: true });
+      await Promise.race([awaitAddresses(stack, board, log, stop.signal), failed]);
+    }
     const services = await startServices(stack, board, log, closing);
     return {
       board, stack, link, device, capture, services, failed,

@@ -30,12 +30,16 @@ function wordsOf(options: Record<string, unknown>): BoardWords {
 }
 
 function tell(running: Running, name: string): void {
-  const { board, services } = running;
+  const { board, services, stack } = running;
+  // with what DHCP and routers gave
+  const addresses = board.tap ? stack.links().flatMap((link) => link.addresses)
+    .map(({ address, prefixLength }) => `${address}/${prefixLength}`) : board.addresses;
+  const kernel = board.peerAddresses.length === 0 ? ''
+    : ` (the kernel's end: ${board.peerAddresses.join(', ')})`;
   const where = board.netns.kind === 'new' ? 'a network namespace of its own'
     : board.netns.kind === 'host' ? "the host's network namespace"
       : `the network namespace ${board.netns.name}`;
-  say(`ackorn: '${name}' is up on ${board.device} in ${where}: ${board.addresses.join(', ')} `
-    + `(the kernel's end: ${board.peerAddresses.join(', ')})`);
+  say(`ackorn: '${name}' is up on ${board.device} in ${where}: ${addresses.join(', ')}${kernel}`);
   for (const service of services) {
     const of = service.directory === undefined ? '' : ` ${service.directory}`;
     say(`ackorn: ${service.name} on port ${service.port}${of}`);
@@ -49,7 +53,7 @@ async function serve(board: Board): Promise<number> {
   const leave = board.netns.kind === 'named' ? joinNamed(board.netns.name) : () => undefined;
   try {
     if (board.netns.kind === 'new') raiseLoopback();
-    const running = await bringUp(board, openDevice(board), say);
+    const running = await bringUp(board, openDevice(board), say, lifetime.signal);
     try {
       const control = await serveControl(running);
       running.onClose(() => control.close());
@@ -80,9 +84,15 @@ export function registerUp(program: Command, run: (action: () => Promise<number>
     .description('bring a stack up on a link and serve')
     .option('--board <file>', 'read these words from a board.toml; flags win')
     .option('--name <name>', 'of the stack, for other commands')
-    .option('--link <tun:NAME>', 'the device (tun:ackorn0)')
-    .option('--addr <cidr>', "the stack's own address, again for more (10.99.0.2/24)", list)
-    .option('--peer-addr <cidr>', "the kernel's end (the subnet's first other address)", list)
+    .option('--link <tun|tap:NAME>', 'the device (tun:ackorn0); tap: Ethernet frames')
+    .option('--addr <cidr>', "the stack's own address, again for more (10.99.0.2/24); of a tap: "
+      + 'also dhcp, slaac', list)
+    .option('--peer-addr <cidr>', "the kernel's end (the subnet's first other address), or none",
+      list)
+    .option('--gateway <address>', 'a default route, again for more', list)
+    .option('--route <cidr=gateway>', 'another route, again for more', list)
+    .option('--mac <mac>', "the stack's own, of a tap: link")
+    .option('--vlan <id>', 'of all frames of a tap: link (0: no tags)')
     .option('--netns <where>', 'new, NAME, or host (new)')
     .option('--no-offload', 'no segmentation and checksum offload')
     .option('--mtu <bytes>', 'of the link (1500)')
