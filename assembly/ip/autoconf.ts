@@ -184,11 +184,24 @@ function conflictSolve(link: Link, own: LinkAuto): void {
     } else if (e.origin != <u8>Origin.Manual && own.dadCounter < DAD_RETRIES &&
       config(Config.addr_gen_mode) == STABLE_PRIVACY) {
       own.dadCounter += 1;
-      addressRemove(e.w0, e.w1, e.w2, e.w3);
-      const made = interfaceAddress(link, e.w0, e.w1, <Origin>e.origin);
-      if (made >= 0) addressEntry(made).offLink = e.offLink;
+      addressAnew(link, i);
     }
   }
+}
+
+/** Another interface identifier for entry `i`, which the new address may take the place of. */
+function addressAnew(link: Link, i: u32): void {
+  const e = addressEntry(i);
+  const offLink = e.offLink;
+  const validS = e.validS;
+  const preferredS = e.preferredS;
+  addressRemove(e.w0, e.w1, e.w2, e.w3);
+  const made = interfaceAddress(link, e.w0, e.w1, <Origin>e.origin);
+  if (made < 0) return;
+  const other = addressEntry(made);
+  other.offLink = offLink;
+  other.validS = validS;
+  other.preferredS = preferredS;
 }
 
 // ---- Routers

@@ -10,7 +10,7 @@ import {
   VNET_GSO_NONE, VNET_GSO_TYPE, VNET_HDR_BYTES, TX_L3_HEADER,
 } from "../abi";
 import { config } from "../config";
-import { arenaAlloc, arenaFree } from "../core/arena";
+import { ARENA_MAX_SHIFT, arenaAlloc, arenaFree } from "../core/arena";
 import { copyBytes, readU32, readU8, writeU32 } from "../core/bytes";
 import { count } from "../core/counters";
 import { invariant } from "../core/invariant";
@@ -397,8 +397,10 @@ function queueAdd(link: Link, n: Neighbor, slot: usize, type: u32, headerLength:
   const super_ = readU8(vnet + VNET_GSO_TYPE) != VNET_GSO_NONE;
   const most = min<u32>(config(Config.unres_qlen), 255);
   if (n.queued != 0 && (<u32>n.queued >= most || full())) queueDropOldest(n);
-  const shift = max(32 - clz<u32>(bytes + WAIT_FRAME - 1), config(Config.arenaBlockShift));
-  const wanted = most != 0 && !full() && !super_ && bytes <= link.mtu + l2;
+  const least = config(Config.arenaBlockShift);
+  const shift = max<u32>(32 - clz<u32>(bytes + WAIT_FRAME - 1), least);
+  const small = shift <= ARENA_MAX_SHIFT && bytes <= link.mtu + l2;
+  const wanted = most != 0 && !full() && !super_ && small;
   const block = wanted ? arenaAlloc(shift) : 0;
   if (block == 0) return count(Counter.AckornNeighborQueueDrops);
   writeU32(block, 0);

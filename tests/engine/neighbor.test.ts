@@ -219,6 +219,18 @@ test('neighbor · flood of ARP requests from a whole subnet · bounded, the gate
   lab.assertBaseline();
 });
 
+test('neighbor · packets of 64 KiB that would wait · counted, gone; afterwards they pass', () => {
+  const lab = new EthernetLab({ mtu: 65_535, config: { rxSlotBytes: 69_632 } });
+  for (const size of [65_507, 65_463, 65_462]) lab.ping(PEER, 1, size); // 32 + 14 + 28 beside
+  lab.poll();
+  assert.equal(lab.counter('AckornNeighborQueueDrops'), 2);
+  lab.exchange(arp({ op: 2, from: PEER, fromMac: PEER_MAC, to: US, destination: MAC }));
+  lab.ping(PEER, 2, 65_507);
+  lab.poll();
+  assert.equal(lab.take().filter(({ length }) => length === 65_549).length, 1);
+  lab.assertBaseline();
+});
+
 test('neighbor · full of hosts that answer · who merely asks finds no room', () => {
   const lab = new EthernetLab({ config: { neighborsMax: 8 } });
   const peer = (i: number): string => `10.1.0.${100 + i}`;

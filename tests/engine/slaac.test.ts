@@ -245,6 +245,21 @@ test('slaac · duplicate link-local address · EUI-64 gives up, stable privacy t
   }
 });
 
+test('slaac · duplicate advertised address · another one, with the lifetimes of the first', () => {
+  const lab = slaac({ config: { dad_transmits: 1, addr_gen_mode: 2 } });
+  lab.run(3000);
+  lab.exchange(advertise());
+  const first = lab.addresses()[1]!;
+  lab.exchange(neighborAdvertise(PEER_MAC, first.address, ALL_NODES, 0x20));
+  lab.run(5000);
+  const [, second, ...more] = lab.addresses();
+  assert.equal(more.length, 0);
+  assert.notEqual(second?.address, first.address);
+  assert.deepEqual([second?.state, second?.origin],
+    [AddressState.Preferred, Origin.RouterAdvertisement]);
+  assert.ok(second!.validS > DAY - 20 && second!.validS <= DAY);
+});
+
 test('slaac · stable privacy · the same for one prefix and seed, another for another', () => {
   const address = (seed: number, prefix: string): string => {
     const lab = slaac({ config: { addr_gen_mode: 2, seed } });
