@@ -12,6 +12,7 @@ import { OPT_TIMESTAMPS, TcpOptions } from "../wire/tcp-options";
 import { Arrival } from "./arrival";
 import { TF_TS_OK, Tcb } from "./records";
 import { rtoUs } from "./rtt";
+import { busyOf } from "./tcb";
 
 /** RFC 7323 §5.5: a tsRecent older than 24 days says nothing any more. */
 const PAWS_24_DAYS_S: u32 = 24 * 86400;
@@ -61,8 +62,20 @@ export function pawsVerdict(tcb: Tcb, a: Arrival, o: TcpOptions): Paws {
     count(Counter.TcpExtPAWSOldAck);
     return Paws.OldAck;
   }
+  if (a.length != 0 && overtaken(tcb, a, o)) return Paws.Pass;
   count(Counter.TcpExtPAWSEstab);
   return Paws.Reject;
+}
+
+/**
+ * Data for a hole, overtaken within a round trip by what was sent again for an earlier hole and
+ * bears a newer stamp. Refused, a path that reorders would lose whatever is late during a repair.
+ * A round trip carries one window, 2^30 bytes at most: so late it is of this lap of the sequence.
+ */
+function overtaken(tcb: Tcb, a: Arrival, o: TcpOptions): bool {
+  if (tcb.busy == 0 || seqLt(a.seq, tcb.rcvNxt)) return false;
+  const busy = busyOf(tcb);
+  return busy.rangeCount != 0 && tcb.tsRecent - o.tsVal <= busy.rcvRttUs / 8000;
 }
 
 /** A duplicate ACK overtaken by a little: it must count, or fast retransmit starves. */

@@ -80,8 +80,8 @@ const SYSCTLS = {
   tcp_pacing_ca_ratio: 120,
   tcp_notsent_lowat: UNLIMITED, // Linux: off
   tcp_pacing: 0,
-  // Linux has 1, which leaves slow start sooner, at 1 to 1.5 BDP, but each of several flows somewhere
-  // else: two from the same start share 100 Mbit/s × 50 ms with a Jain of 0.965 over 60 s, not 0.98.
+  // Linux has 1, which leaves slow start sooner, at 1 to 1.5 BDP, but each of several flows at
+  // another window: two from the same start share a path unevenly for a minute (decision 0006).
   tcp_cubic_hystart: 2,
   tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;

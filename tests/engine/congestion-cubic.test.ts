@@ -88,7 +88,7 @@ function curve(plateau: number, from: number): { k: number; at: (t: number) => n
 }
 
 describe('cubic · window', () => {
-  test('1 Gbit/s × 100 ms · a loss at 10,000 segments · W(t) within 5 %, before and after K', () => {
+  test('1 Gbit/s × 100 ms · loss at 10,000 segments · W(t) within 5 %, before and after K', () => {
     const flow = new Flow(100, Congestion.cubic).until(8000);
     const wMax = flow.lose();
     const begun = flow.nowS;
@@ -104,7 +104,7 @@ describe('cubic · window', () => {
     assert.ok(flow.segments > 1.03 * wMax, 'past the plateau it probes');
   });
 
-  test('10 ms, 40 segments · Reno-friendly: 9/17 of a segment a round trip, then a whole one', () => {
+  test('10 ms, 40 segments · Reno-friendly: 9/17 of a segment a round trip, then a whole', () => {
     const flow = new Flow(10, Congestion.cubic).until(40);
     const wMax = flow.lose();
     const from = flow.segments;

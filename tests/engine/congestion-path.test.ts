@@ -38,11 +38,14 @@ describe('slow start', () => {
     assert.ok(new Flow(cubic, path).to(2).info.total_retrans > 500);
   });
 
-  test('HyStart++ in a queue of 4 BDP · a quarter as fast from the rising RTT on, then over', () => {
-    const path = { mbps: 100, rttMs: 40, queue: 4, config: { tcp_cubic_hystart: 2 } };
-    const flow = new Flow(cubic, path).to(3);
-    assert.equal(flow.info.total_retrans, 0);
-    assert.ok(flow.info.snd_ssthresh < 5 * 1e8 * 0.04 / 8 / 1500);
+  test('HyStart++ in a queue of 12 BDP · a quarter as fast once the RTT rises, then over', () => {
+    const buffers = { tcp_rmem_max: 1 << 23, tcp_wmem_max: 1 << 23, arenaBytes: 1 << 24 };
+    const config = { tcp_cubic_hystart: 2, ...buffers };
+    const flow = new Flow(cubic, { mbps: 100, rttMs: 40, queue: 12, config }).to(3);
+    const bdp = 1e8 * 0.04 / 8 / 1500;
+    const { snd_ssthresh, total_retrans } = flow.info;
+    assert.equal(total_retrans, 0);
+    assert.ok(snd_ssthresh > 2 * bdp && snd_ssthresh < 12 * bdp, `${snd_ssthresh / bdp} BDP`);
   });
 });
 

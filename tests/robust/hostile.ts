@@ -13,7 +13,7 @@ import { ACK, RST, SYN } from './packets.js';
 export const MESSAGE = new Uint8Array(1000).map((_, at) => (at * 31) & 255);
 const ONE = MESSAGE.subarray(0, 1);
 /** AckSample.visited: records looked at for the last ACK (tcp/ack-sample.ts). */
-const VISITED_AT = (SYSTEM_AT + 2048 + 128 + 80) >>> 2;
+const VISITED_AT = (SYSTEM_AT + 2048 + 128 + 88) >>> 2;
 
 export class Scene {
   readonly lab: Lab;

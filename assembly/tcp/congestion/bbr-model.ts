@@ -1,8 +1,8 @@
 /**
- * BBR's picture of the path: the highest rate of the last two probing cycles, the lowest RTT of 10 s,
- * how much was in flight when losses grew, how ACKs clump. draft-ietf-ccwg-bbr §5.5, version 3 of
- * BBR. Called by bbr.ts and bbr-probe.ts. Works on the Bbr fields of Busy alone; rates are bytes per
- * second, gains parts in 256.
+ * BBR's picture of the path: the highest rate of the last two probing cycles, the lowest RTT of
+ * 10 s, how much was in flight when losses grew, how ACKs clump. draft-ietf-ccwg-bbr §5.5, version
+ * 3 of BBR. Called by bbr.ts and bbr-probe.ts. Works on the Bbr fields of Busy alone; rates are
+ * bytes per second, gains parts in 256.
  */
 import { seqGe } from "../../core/seq";
 import { system } from "../../memory";
@@ -285,10 +285,11 @@ export function lossIsHigh(busy: Busy, sample: AckSample): bool {
 }
 
 /**
- * AdaptLowerBoundsFromCongestion: once a round with losses, down to what was delivered in it; `gain`
- * is the share of the rate that we sent. The draft takes what came through at 99 % of the rate, and
- * at 90 % in ProbeBW_DOWN, for the rate itself, round after round: with one packet in a hundred lost
- * by chance a fifth of the path was gone between two probes.
+ * AdaptLowerBoundsFromCongestion: once a round with losses, down to what was delivered in it;
+ * `gain` is the share of the rate that we sent. The draft takes what came through at 99 % of the
+ * rate, and at 90 % in ProbeBW_DOWN, for the rate itself, round after round: with one packet in a
+ * hundred lost by chance a fifth of the path was gone between two probes. A loss that the probes
+ * bear with, 2 %, is no reason to slow down between them either.
  */
 export function adaptLowerBounds(tcb: Tcb, b: Bbr, gain: u32): void {
   if (b.bwLo == BBR_INFINITE) b.bwLo = maxBw(b);
@@ -297,9 +298,10 @@ export function adaptLowerBounds(tcb: Tcb, b: Bbr, gain: u32): void {
   b.inflightLo = lowerBound(b.inflightLatest, b.inflightLo, gain);
 }
 
-/** What would have come through at the full rate; never below Beta, 0.7, of the bound before. */
+/** What would have come at the full rate with no loss; at least Beta, 0.7, of the bound before. */
 function lowerBound(latest: u32, bound: u32, gain: u32): u32 {
-  const through = <u64>latest * 25600 / ((100 - PACING_MARGIN) * gain);
+  const sent = (100 - PACING_MARGIN) * (LOSS_THRESH - 1) * gain;
+  const through = <u64>latest * (25600 * LOSS_THRESH) / sent;
   return <u32>min<u64>(max<u64>(through, <u64>bound * 7 / 10), BBR_INFINITE - 1);
 }
 

@@ -12,8 +12,8 @@ import { Tcb } from "../records";
 import { pipe } from "../segments";
 import {
   BBR_INFINITE, BF_FULL_REACHED, BF_IDLE_RESTART, BF_LOSS_IN_ROUND, BF_LOSS_ROUND_START,
-  BF_PROBE_SAMPLE, BF_REPAIRING, Bbr, BbrState, GAIN_ONE, PACING_MARGIN, adaptLowerBounds, advanceLatest, bbrBw,
-  bbrOf, bdp, extraAcked, has, inflightWithHeadroom, mark, minPipe, quantized,
+  BF_PROBE_SAMPLE, BF_REPAIRING, Bbr, BbrState, GAIN_ONE, PACING_MARGIN, adaptLowerBounds,
+  advanceLatest, bbrBw, bbrOf, bdp, extraAcked, has, inflightWithHeadroom, mark, minPipe, quantized,
   resetShortTerm, sampleBw, updateAggregation, updateMinRtt, updateRates,
 } from "./bbr-model";
 import {
@@ -141,7 +141,7 @@ export function bbrOnTimeout(tcb: Tcb, busy: Busy): u32 {
   return tcb.ssthresh;
 }
 
-/** A mark is congestion like a loss (the draft's §4.4): the short-term model answers, once a round. */
+/** A mark is congestion like a loss (the draft's §4.4): the short-term model answers it. */
 export function bbrOnEcn(tcb: Tcb, busy: Busy): u32 {
   const b = bbrOf(busy);
   saveState(tcb, b);

@@ -1,7 +1,7 @@
 /**
- * CUBIC: after a loss back to the old window in a third-degree curve of time, slowly around it, fast
- * beyond. RFC 9438. Where Reno would be faster (small windows, short round trips), as fast as Reno.
- * Called through controller.ts only. All in bytes and milliseconds: C = 0.4 segments/s³ is
+ * CUBIC: after a loss back to the old window in a third-degree curve of time, slowly around it,
+ * fast beyond. RFC 9438. Where Reno would be faster (small windows, short round trips), as fast as
+ * Reno. Called through controller.ts only. All in bytes and milliseconds: C = 0.4 segments/s³ is
  * 2·MSS/5e9 bytes/ms³.
  */
 import { system } from "../../memory";

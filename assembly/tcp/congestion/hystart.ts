@@ -1,8 +1,8 @@
 /**
- * Leaving slow start before the queue overflows. HyStart++ (RFC 9406): a rising RTT slows the growth
- * to a quarter, five rounds of it end slow start, a falling one takes it back. Classic HyStart (Ha
- * and Rhee, as Linux's tcp_cubic.c): a rising RTT or a long train of ACKs ends it at once. Sysctl
- * tcp_cubic_hystart chooses. Called by cubic.ts; works on ssthresh and its own fields.
+ * Leaving slow start before the queue overflows. HyStart++ (RFC 9406): a rising RTT slows the
+ * growth to a quarter, five rounds of it end slow start, a falling one takes it back. Classic
+ * HyStart (Ha and Rhee, as Linux's tcp_cubic.c): a rising RTT or a long train of ACKs ends it at
+ * once. Sysctl tcp_cubic_hystart chooses. Called by cubic.ts; works on ssthresh and its own fields.
  */
 import { Config } from "../../abi";
 import { config } from "../../config";

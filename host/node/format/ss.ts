@@ -86,7 +86,8 @@ function bbrText(info: TcpInfoRecord, numeric: boolean): string {
   if (info.congestion !== Congestion.bbr || info.bbr_phase === BbrPhase.none) return '';
   const gain = (name: string, times256: number) =>
     (times256 > 0 ? `,${name}:${formatG(times256 / 256)}` : '');
-  return ` bbr:(bw:${formatRate(info.bbr_bw * 8, numeric)}bps,mrtt:${formatG(info.bbr_min_rtt / 1000)}`
+  return ` bbr:(bw:${formatRate(info.bbr_bw * 8, numeric)}bps`
+    + `,mrtt:${formatG(info.bbr_min_rtt / 1000)}`
     + `${gain('pacing_gain', info.bbr_pacing_gain)}${gain('cwnd_gain', info.bbr_cwnd_gain)})`;
 }
 
