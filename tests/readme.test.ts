@@ -59,6 +59,9 @@ function program(name: string): string {
 const ALONE: Readonly<Record<string, RegExp>> = {
   'node build/js/tools/records.js --costs': /connection, fresh \(Tcb\) \| 152 /,
   'node build/js/bench/sim.js': /^wire +\d+\.\d\d M segments\/s/,
+  'npx ackorn sim --list': /^slow-start +\S/m,
+  'npx ackorn sim nagle': /^as expected: /m,
+  'npx ackorn sim slow-start --cc bbr': /^as expected: roundTripsToFill/m,
 };
 /** npm's scripts: what must stand in package.json. */
 const SCRIPTS: Readonly<Record<string, string>> = {
@@ -82,6 +85,12 @@ async function until(child: ChildProcess, pattern: RegExp): Promise<string> {
   throw new Error(`ended without ${pattern}:\n${text}`);
 }
 
+/** A command as words; npx would ask a registry where `ackorn` is not installed. */
+function wordsOf(command: string): string[] {
+  const [first, ...rest] = command.split(' ');
+  return first === 'npx' ? [execPath, LAUNCHER, ...rest.slice(1)] : [execPath, ...rest];
+}
+
 function commandTests(): void {
   test('every command is known to this test, every block has a use', () => {
     const known = [...Object.keys(ALONE), ...Object.keys(SCRIPTS), ...Object.keys(RUNNING)];
@@ -99,7 +108,7 @@ function commandTests(): void {
   }
   for (const [command, pattern] of Object.entries(ALONE)) {
     test(command, () => {
-      const { status, stdout, stderr } = run([execPath, ...command.split(' ').slice(1)]);
+      const { status, stdout, stderr } = run(wordsOf(command));
       assert.equal(status, 0, stderr);
       assert.match(stdout, pattern);
     });
