@@ -118,7 +118,8 @@ export function profilesToRust(): string {
   return [
     '', 'pub type ConfigWords = [u32; CONFIG_WORDS as usize];',
     'pub const PROFILES: &[(&str, ConfigWords)] = &[', ...profiles, '];', '#[cfg(test)]',
-    'pub const CONFIG_CASES: &[(&str, &[(&str, u32)], ConfigWords)] = &[', ...cases, '];', '',
+    "pub type ConfigCase = (&'static str, &'static [(&'static str, u32)], ConfigWords);",
+    '#[cfg(test)]', 'pub const CONFIG_CASES: &[ConfigCase] = &[', ...cases, '];', '',
   ].join('\n');
 }
 

@@ -6,9 +6,9 @@
  * cargo nothing of this can run, which is a failure under CI.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, setPriority, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import binaryen from 'binaryen';
@@ -23,35 +23,12 @@ import {
 import {
   HEADER_BYTES, RECORDING_MAGIC, RecordingReader, RecordingWriter, RecordTag,
 } from '../../host/sim/recording.js';
-import { at } from '../../tools/repository.js';
+import { cargo, compileEngine, ENGINE, hasCargo, program } from './fixtures/cargo.js';
 
-const WORKSPACE = at('host', 'wasmtime');
-const TARGET = join(WORKSPACE, 'target');
-const ENGINE = at('build', 'engine.wasm');
-const SUFFIX = process.platform === 'win32' ? '.exe' : '';
-const PROGRAM = join(TARGET, 'debug', `ackorn-replay${SUFFIX}`);
-const COMPILER = join(TARGET, 'debug', `ackorn-compile${SUFFIX}`);
-/** This machine's family, as rustc spells it. */
-const TRIPLE = `${{ x64: 'x86_64', arm64: 'aarch64' }[process.arch as string]}-unknown-linux-gnu`;
+const PROGRAM = program('ackorn-replay');
 
 /** Virtual time that a run may take: far more than its transfers and TIME-WAIT need. */
 const LIMIT_US = 3600e6;
-
-/** Runs cargo below everybody else's priority. Throws what it said when it fails. */
-async function cargo(...args: string[]): Promise<string> {
-  const env = { ...process.env, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: 'never' };
-  const child = spawn('cargo', args, { cwd: WORKSPACE, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => { output += text; });
-  }
-  const status = await new Promise((resolve, reject) => {
-    child.on('error', reject).on('close', resolve);
-  });
-  assert.equal(status, 0, `cargo ${args.join(' ')}:\n${output}`);
-  return output;
-}
 
 /** How the program ended, and what it said. */
 interface Outcome {
@@ -208,8 +185,7 @@ const RUNS: readonly Run[] = [
   ['super-segments, descriptors held', 5, OFFLOAD, LARGE],
 ];
 
-const missing = spawnSync('cargo', ['--version']).status !== 0;
-if (missing) {
+if (!hasCargo()) {
   const reason = 'cargo is not installed: nothing on wasmtime can be tested';
   const skip = process.env['CI'] === 'true' ? false : reason;
   test('wasmtime · replay', { skip }, () => assert.fail(reason));
@@ -221,10 +197,7 @@ if (missing) {
   after(() => rmSync(folder, { recursive: true }));
   before(async () => {
     await cargo('build', '--locked', '-p', 'ackorn-replay', '-p', 'ackorn-compile');
-    const { status, stderr } = spawnSync(COMPILER, [ENGINE, TRIPLE, compiled], {
-      encoding: 'utf8',
-    });
-    assert.equal(status, 0, stderr);
+    compileEngine(compiled);
   });
 
   const replayOn = (path: string, data: Uint8Array): Outcome => {

@@ -22,6 +22,7 @@ mod settings;
 mod stack;
 mod sys;
 mod tcp;
+mod trace;
 mod tun;
 mod wire;
 
@@ -36,5 +37,6 @@ pub use ring::{Corrupt, Pieces, Ring, RxEntry};
 pub use settings::settings;
 pub use stack::Stack;
 pub use tcp::{ListenOptions, TcpListener, TcpStream, option_by_name};
+pub use trace::{TraceReader, TraceRecord};
 pub use tun::{Tun, TunOptions};
 pub use wire::{WireEnd, wire};

@@ -90,6 +90,29 @@ pub(crate) fn register(file: File) -> io::Result<AsyncFd<File>> {
     Ok(unsafe { AsyncFd::register(file) }?)
 }
 
+/// Sends one request. Returns the error of its acknowledgement: 0, or an errno negated.
+fn rtnetlink(message: &[u8]) -> io::Result<i32> {
+    let socket = socket(libc::AF_NETLINK)?;
+    let mut reply = [0_u8; 4096];
+    // SAFETY: the bytes live through the calls, and their lengths are told.
+    let got = unsafe {
+        let to = socket.as_raw_fd();
+        if libc::send(to, message.as_ptr().cast(), message.len(), 0) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::recv(to, reply.as_mut_ptr().cast(), reply.len(), 0)
+    };
+    // struct nlmsghdr of 16 bytes, then the error of struct nlmsgerr.
+    let error = usize::try_from(got)
+        .ok()
+        .and_then(|length| reply[..length].get(16..20));
+    match error {
+        Some(error) => Ok(i32::from_ne_bytes([error[0], error[1], error[2], error[3]])),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A datagram socket; of AF_NETLINK it speaks to rtnetlink, whose number is 0.
 fn socket(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointer is given; a descriptor that comes back is ours.
     let descriptor = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
@@ -134,12 +157,33 @@ impl Interface {
         ioctl(&self.socket, libc::SIOCSIFMTU, &mut request)
     }
 
-    /// Packets that may wait for us.
+    /// Packets that may wait for us. By netlink: the ioctl wants privileges outside of a user's
+    /// own namespace, too.
     pub(crate) fn set_queue_length(&self, packets: u32) -> io::Result<()> {
-        let mut request = request(&self.name)?;
-        // The union's int; libc names it for the MTU only.
-        request.ifr_ifru.ifru_mtu = packets.cast_signed();
-        ioctl(&self.socket, libc::SIOCSIFTXQLEN, &mut request)
+        let [family, ok, index] = [libc::AF_UNSPEC, 0, self.index()?];
+        // struct nlmsghdr, struct ifinfomsg, and one attribute.
+        let mut message = Vec::with_capacity(40);
+        message.extend(40_u32.to_ne_bytes());
+        message.extend(libc::RTM_NEWLINK.to_ne_bytes());
+        message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend(family.to_ne_bytes());
+        message.extend(index.to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend(8_u16.to_ne_bytes());
+        message.extend(libc::IFLA_TXQLEN.to_ne_bytes());
+        message.extend(packets.to_ne_bytes());
+        match rtnetlink(&message)? {
+            error if error == ok => Ok(()),
+            error => Err(io::Error::from_raw_os_error(-error)),
+        }
+    }
+
+    fn index(&self) -> io::Result<libc::c_int> {
+        let mut found = request(&self.name)?;
+        ioctl(&self.socket, libc::SIOCGIFINDEX, &mut found)?;
+        // SAFETY: the request above filled the index.
+        Ok(unsafe { found.ifr_ifru.ifru_ifindex })
     }
 
     pub(crate) fn set_up(&self) -> io::Result<()> {
@@ -173,10 +217,7 @@ impl Interface {
     }
 
     fn add_v6(&self, address: Ipv6Addr, prefix: u8) -> io::Result<()> {
-        let mut found = request(&self.name)?;
-        ioctl(&self.socket, libc::SIOCGIFINDEX, &mut found)?;
-        // SAFETY: the request above filled the index.
-        let index = unsafe { found.ifr_ifru.ifru_ifindex };
+        let index = self.index()?;
         let mut place = In6Ifreq {
             address: address.octets(),
             prefix: u32::from(prefix),

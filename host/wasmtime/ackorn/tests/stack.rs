@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use ackorn::abi::option;
+use ackorn::abi::{option, state};
 use ackorn::{EngineConfig, EngineModule, Error, Stack, TcpListener, TcpStream, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::time::timeout;
@@ -282,4 +282,28 @@ async fn a_link_whose_super_segments_do_not_fit_is_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("wire0") && error.to_string().contains("rxSlotBytes"));
+}
+
+#[tokio::test]
+async fn the_trace_tells_a_connections_states_to_each_reader() {
+    let (client, server) = pair(true);
+    let at = "10.0.0.2:7".parse().unwrap();
+    let listener = TcpListener::bind(&server, at).unwrap();
+    let mut reader = client.trace();
+    let stream = TcpStream::connect(&client, at).await.unwrap();
+    listener.accept().await.unwrap();
+    let port = stream.local_addr().unwrap().port();
+    let records = reader.read();
+    let states: Vec<_> = records
+        .iter()
+        .filter(|record| record.kind == "StateChange" && record.local_port == port)
+        .map(|record| record.b)
+        .collect();
+    assert_eq!(states, [state::SYN_SENT, state::ESTABLISHED]);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.time_us <= client.now_us())
+    );
+    assert!(reader.read().is_empty() && client.trace().read().is_empty());
 }
