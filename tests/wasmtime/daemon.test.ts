@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,10 +26,14 @@ echo = 7
 discard = 9
 chargen = 19
 daytime = 13
+http = "80=site"
 
 [sysctl]
 tcp_fin_timeout = 30
 `;
+
+/** No two of its lines are alike. */
+const PAGE = Buffer.from(Array.from({ length: 200_000 }, (_, at) => `<p>line ${at}\n`).join(''));
 
 /** What a service sends until its end, ours being at the end of `text`. */
 function talk(host: string, port: number, text: Buffer | string): Promise<Buffer> {
@@ -83,6 +87,16 @@ function services(): void {
     assert.equal(lines[0]?.length, 72);
     assert.equal(lines[1]?.[0], '!');
     assert.equal(lines[95], lines[0]);
+  });
+
+  test('http · a file of 3 MB, HEAD, what is not there', async () => {
+    const got = await fetch('http://10.99.0.2/');
+    assert.equal(got.headers.get('content-type'), 'text/html; charset=utf-8');
+    assert.ok(Buffer.from(await got.arrayBuffer()).equals(PAGE));
+    const head = await fetch('http://[fd99::2]/index.html', { method: 'HEAD' });
+    assert.equal(head.headers.get('content-length'), String(PAGE.length));
+    assert.equal((await fetch('http://10.99.0.2/none')).status, 404);
+    assert.equal((await fetch('http://10.99.0.2/', { method: 'PUT' })).status, 405);
   });
 
   test('nobody listens · refused', async () => {
@@ -166,6 +180,8 @@ function inside(engine: string): void {
       const place = makePlace({ after: (step: () => void) => void steps.push(step) } as never);
       const board = join(place.folder, 'board.toml');
       writeFileSync(board, BOARD);
+      mkdirSync(join(place.folder, 'site'));
+      writeFileSync(join(place.folder, 'site', 'index.html'), PAGE);
       spawnSync('ip', ['link', 'set', 'lo', 'up']);
       const daemon = place.start([DAEMON, 'run', '--engine', engine, board]);
       started = { engine, place, daemon, board };

@@ -18,7 +18,7 @@ use crate::sysctl;
 pub const SERVICES: [&str; 4] = ["echo", "discard", "chargen", "daytime"];
 
 /// Words of the Node host that this one has not: said plainly instead of "unknown".
-const ABSENT: [&str; 4] = ["http", "iperf3", "pcap", "impair"];
+const ABSENT: [&str; 3] = ["iperf3", "pcap", "impair"];
 
 const TEXTS: [&str; 4] = ["name", "link", "netns", "control"];
 
@@ -35,6 +35,8 @@ pub struct Board {
     pub mtu: u32,
     /// Service and port.
     pub services: Vec<(&'static str, u16)>,
+    /// Port and directory.
+    pub http: Vec<(u16, PathBuf)>,
     pub control: Option<PathBuf>,
     /// Words of CONFIG by name.
     pub settings: Vec<(String, u32)>,
@@ -190,6 +192,7 @@ impl Default for Board {
             offload: true,
             mtu: 1500,
             services: Vec::new(),
+            http: Vec::new(),
             control: None,
             settings: Vec::new(),
         }
@@ -241,6 +244,44 @@ impl Board {
         Ok(())
     }
 
+    /// Each port is wanted once.
+    fn free(&self, service: &str, port: u16, span: Range<usize>) -> Result<(), Wrong> {
+        let http = self.http.iter().map(|(taken, _)| ("http", *taken));
+        let mut taken = self.services.iter().copied().chain(http);
+        match taken.find(|(_, taken)| *taken == port) {
+            Some((other, _)) => wrong(
+                span,
+                format!("port {port} is wanted by {other} and {service}"),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// `PORT=DIR`, any number of them.
+    fn http(&mut self, value: &Spanned<DeValue<'_>>) -> Result<(), Wrong> {
+        for (text, span) in list_of("http", value)? {
+            let wanted = || format!("http {text}: PORT=DIR is wanted, the port from 1 to 65535");
+            let Some((port, folder)) = text
+                .split_once('=')
+                .filter(|(_, folder)| !folder.is_empty())
+            else {
+                return wrong(span, wanted());
+            };
+            if folder.ends_with(":rw") {
+                return wrong(span, "http with :rw: this host only reads");
+            }
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            match port.parse().ok().filter(|port| digits && *port > 0) {
+                Some(port) => {
+                    self.free("http", port, span)?;
+                    self.http.push((port, PathBuf::from(folder)));
+                }
+                None => return wrong(span, wanted()),
+            }
+        }
+        Ok(())
+    }
+
     fn service(
         &mut self,
         service: &'static str,
@@ -248,10 +289,7 @@ impl Board {
     ) -> Result<(), Wrong> {
         let number = number_in(service, value, 1, 65_535)?;
         let port = u16::try_from(number).unwrap_or_default();
-        if let Some((other, _)) = self.services.iter().find(|(_, taken)| *taken == port) {
-            let why = format!("port {port} is wanted by {other} and {service}");
-            return wrong(value.span(), why);
-        }
+        self.free(service, port, value.span())?;
         self.services.push((service, port));
         Ok(())
     }
@@ -289,13 +327,22 @@ impl Board {
                 self.peer_addresses = cidrs_of(name, value)?;
                 Ok(())
             }
+            "http" => self.http(value),
             "sysctl" | "limit" => self.settings(name, value),
             _ if ABSENT.contains(&name) => wrong(
                 word.span(),
                 format!("{name}: this host does not have it yet"),
             ),
             _ => {
-                let mut known = vec!["offload", "mtu", "addr", "peer-addr", "sysctl", "limit"];
+                let mut known = vec![
+                    "offload",
+                    "mtu",
+                    "addr",
+                    "peer-addr",
+                    "sysctl",
+                    "limit",
+                    "http",
+                ];
                 known.extend(TEXTS.iter().chain(&SERVICES));
                 known.sort_unstable();
                 let known = known.join(", ");
@@ -358,6 +405,9 @@ impl Board {
         })?;
         let folder = file.parent().unwrap_or(Path::new("."));
         board.control = board.control.map(|path| folder.join(path));
+        for (_, directory) in &mut board.http {
+            *directory = folder.join(&*directory);
+        }
         Ok(board)
     }
 }

@@ -27,7 +27,7 @@ fn every_word_is_read() {
     let board = judged(
         "name = \"web\"\nlink = \"tun:t0\"\naddr = [\"10.1.0.1/24\", \"fd99::2/64\"]\n\
          netns = \"host\"\noffload = false\nmtu = 1400\necho = 7\ndiscard = \"9\"\n\
-         control = \"c.sock\"\n[sysctl]\ntcp_rmem = [4096, 131072, 6291456]\n\
+         control = \"c.sock\"\nhttp = \"80=site\"\n[sysctl]\ntcp_rmem = [4096, 131072, 6291456]\n\
          tcp_congestion_control = \"reno\"\n[limit]\nconnectionsMax = 100\n",
     )
     .unwrap();
@@ -40,6 +40,7 @@ fn every_word_is_read() {
     assert_eq!(peers, ["10.1.0.2/24", "fd99::1/64"]);
     assert_eq!((board.mtu, board.offload), (1400, false));
     assert_eq!(board.services, [("echo", 7), ("discard", 9)]);
+    assert_eq!(board.http, [(80, std::env::temp_dir().join("site"))]);
     assert_eq!(board.control, Some(std::env::temp_dir().join("c.sock")));
     assert!(
         board
@@ -49,66 +50,81 @@ fn every_word_is_read() {
     assert!(board.settings.contains(&("connectionsMax".to_owned(), 100)));
 }
 
+/// Text of a board, the line of its mistake, a part of the reason.
+const BAD: &[(&str, usize, &str)] = &[
+    ("ehco = 7", 1, "unknown word 'ehco'"),
+    ("\n\necho = 7\necho = 8", 4, "duplicate key"),
+    ("echo =", 1, ""),
+    ("echo = 0", 1, "echo 0: a number from 1 to 65535"),
+    ("echo = 65536", 1, "a number from 1 to 65535"),
+    ("echo = -7", 1, "a number from 1 to 65535"),
+    ("echo = 7.5", 1, "neither a text nor a whole number"),
+    ("echo = true", 1, "neither a text nor a whole number"),
+    ("echo = 0x7", 1, "neither a text nor a whole number"),
+    ("echo = [7, 8]", 1, "a number from 1 to 65535"),
+    (
+        "echo = 7\ndiscard = 7",
+        1,
+        "port 7 is wanted by discard and echo",
+    ),
+    ("mtu = 67", 1, "a number from 68 to 65535"),
+    ("mtu = \"big\"", 1, "a number from 68 to 65535"),
+    ("offload = 1", 1, "offload is true or false"),
+    ("offload = \"yes\"", 1, "offload is true or false"),
+    ("name = \"a b\"", 1, "letters, digits"),
+    ("name = \"\"", 1, "letters, digits"),
+    ("link = \"eth0\"", 1, "tun:NAME is wanted"),
+    ("link = \"tun:\"", 1, "tun:NAME is wanted"),
+    ("link = \"tun:sixteenletters00\"", 1, "tun:NAME is wanted"),
+    ("link = \"tun:a/b\"", 1, "tun:NAME is wanted"),
+    ("netns = \"new\"", 1, "host is wanted"),
+    ("addr = []", 1, "an address is wanted"),
+    ("addr = \"10.0.0.1\"", 1, "an address and a prefix"),
+    (
+        "addr = [\"10.0.0.1/24\",\n \"10.0.0.300/24\"]",
+        2,
+        "10.0.0.300/24",
+    ),
+    ("addr = \"10.0.0.1/33\"", 1, "an address and a prefix"),
+    ("addr = \"10.0.0.1/32\"", 1, "no room for the kernel's end"),
+    ("peer-addr = \"fd00::/129\"", 1, "an address and a prefix"),
+    ("sysctl = 1", 1, "sysctl is a table"),
+    ("[sysctl]\ntcp_sakc = 1", 2, "unknown sysctl: tcp_sakc"),
+    ("[sysctl]\ntcp_rmem = 4096", 2, "3 numbers are wanted"),
+    ("[sysctl]\ntcp_sack = -1", 2, "a whole number from 0"),
+    (
+        "[sysctl]\ntcp_congestion_control = \"vegas\"",
+        2,
+        "a whole number from 0",
+    ),
+    ("[sysctl]\narenaBytes = 1", 2, "unknown sysctl: arenaBytes"),
+    ("[limit]\ntcp_sack = 1", 2, "unknown limit: tcp_sack"),
+    (
+        "[limit]\nconnectionsMax = 4294967296",
+        2,
+        "a whole number from 0",
+    ),
+    ("iperf3 = 5201", 1, "this host does not have it yet"),
+    ("http = [\"80=site\",\n\"x=site\"]", 2, "PORT=DIR is wanted"),
+    ("http = \"80\"", 1, "PORT=DIR is wanted"),
+    ("http = \"80=in:rw\"", 1, "this host only reads"),
+    (
+        "http = [\"80=a\", \"80=b\"]",
+        1,
+        "port 80 is wanted by http and http",
+    ),
+    (
+        "echo = 80\nhttp = \"80=a\"",
+        2,
+        "port 80 is wanted by echo and http",
+    ),
+    ("impair = \"loss=1%\"", 1, "this host does not have it yet"),
+    ("echo = 7\n[limit\n", 2, ""),
+];
+
 #[test]
 fn every_mistake_has_its_line_and_its_reason() {
-    let bad: &[(&str, usize, &str)] = &[
-        ("ehco = 7", 1, "unknown word 'ehco'"),
-        ("\n\necho = 7\necho = 8", 4, "duplicate key"),
-        ("echo =", 1, ""),
-        ("echo = 0", 1, "echo 0: a number from 1 to 65535"),
-        ("echo = 65536", 1, "a number from 1 to 65535"),
-        ("echo = -7", 1, "a number from 1 to 65535"),
-        ("echo = 7.5", 1, "neither a text nor a whole number"),
-        ("echo = true", 1, "neither a text nor a whole number"),
-        ("echo = 0x7", 1, "neither a text nor a whole number"),
-        ("echo = [7, 8]", 1, "a number from 1 to 65535"),
-        (
-            "echo = 7\ndiscard = 7",
-            1,
-            "port 7 is wanted by discard and echo",
-        ),
-        ("mtu = 67", 1, "a number from 68 to 65535"),
-        ("mtu = \"big\"", 1, "a number from 68 to 65535"),
-        ("offload = 1", 1, "offload is true or false"),
-        ("offload = \"yes\"", 1, "offload is true or false"),
-        ("name = \"a b\"", 1, "letters, digits"),
-        ("name = \"\"", 1, "letters, digits"),
-        ("link = \"eth0\"", 1, "tun:NAME is wanted"),
-        ("link = \"tun:\"", 1, "tun:NAME is wanted"),
-        ("link = \"tun:sixteenletters00\"", 1, "tun:NAME is wanted"),
-        ("link = \"tun:a/b\"", 1, "tun:NAME is wanted"),
-        ("netns = \"new\"", 1, "host is wanted"),
-        ("addr = []", 1, "an address is wanted"),
-        ("addr = \"10.0.0.1\"", 1, "an address and a prefix"),
-        (
-            "addr = [\"10.0.0.1/24\",\n \"10.0.0.300/24\"]",
-            2,
-            "10.0.0.300/24",
-        ),
-        ("addr = \"10.0.0.1/33\"", 1, "an address and a prefix"),
-        ("addr = \"10.0.0.1/32\"", 1, "no room for the kernel's end"),
-        ("peer-addr = \"fd00::/129\"", 1, "an address and a prefix"),
-        ("sysctl = 1", 1, "sysctl is a table"),
-        ("[sysctl]\ntcp_sakc = 1", 2, "unknown sysctl: tcp_sakc"),
-        ("[sysctl]\ntcp_rmem = 4096", 2, "3 numbers are wanted"),
-        ("[sysctl]\ntcp_sack = -1", 2, "a whole number from 0"),
-        (
-            "[sysctl]\ntcp_congestion_control = \"vegas\"",
-            2,
-            "a whole number from 0",
-        ),
-        ("[sysctl]\narenaBytes = 1", 2, "unknown sysctl: arenaBytes"),
-        ("[limit]\ntcp_sack = 1", 2, "unknown limit: tcp_sack"),
-        (
-            "[limit]\nconnectionsMax = 4294967296",
-            2,
-            "a whole number from 0",
-        ),
-        ("http = [\"80=site\"]", 1, "this host does not have it yet"),
-        ("impair = \"loss=1%\"", 1, "this host does not have it yet"),
-        ("echo = 7\n[limit\n", 2, ""),
-    ];
-    for (text, line, why) in bad {
+    for (text, line, why) in BAD {
         let (at, said) = judged(text).expect_err(text);
         assert_eq!(at, *line, "{text}: {said}");
         assert!(

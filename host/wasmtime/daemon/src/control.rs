@@ -79,13 +79,17 @@ fn stack_document(facts: &Facts) -> Value {
         addresses,
         peer_addresses,
         services,
+        http,
         ..
     } = &facts.board;
     let texts = |cidrs: &[ackorn::Cidr]| cidrs.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let services: Vec<_> = services
+    let files = http
         .iter()
-        .map(|(name, port)| json!({ "name": name, "port": port }))
-        .collect();
+        .map(|(port, directory)| json!({ "name": "http", "port": port, "directory": directory }));
+    let ports = services
+        .iter()
+        .map(|(name, port)| json!({ "name": name, "port": port }));
+    let services: Vec<_> = files.chain(ports).collect();
     let (link, mtu, flags) = &facts.link;
     json!({
         "name": name,

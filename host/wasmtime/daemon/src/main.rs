@@ -6,6 +6,7 @@
 
 mod board;
 mod control;
+mod http;
 mod notify;
 mod services;
 mod streams;
@@ -106,6 +107,10 @@ fn bring_up(board: Board, engine: &Path) -> Result<(Stack, Control), Failure> {
     for (service, port) in &board.services {
         services::start(&stack, service, *port)
             .map_err(|error| failed(service)(format!("port {port}: {error}")))?;
+    }
+    for (port, directory) in &board.http {
+        let what = format!("http port {port}, {}", directory.display());
+        http::start(&stack, directory, *port).map_err(|error| failed(&what)(error.to_string()))?;
     }
     let facts = Facts::new(board, stack.clone(), facts);
     let control = Control::start(facts).map_err(|error| failed("control")(error.to_string()))?;
