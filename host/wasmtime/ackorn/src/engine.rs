@@ -54,8 +54,12 @@ calls! {
     link_add "linkAdd" (flags, mtu);
     link_ring "linkRing" (id);
     link_set "linkSet" (id, up);
+    link_ethernet "linkEthernet" (id, high, low, vlan, auto);
     address_add "addressAdd" (link, a0, a1, a2, a3, prefix_length);
     address_remove "addressRemove" (index);
+    route_add "routeAdd" (link, d0, d1, d2, d3, prefix_length, g0, g1, g2, g3);
+    route_remove "routeRemove" (index);
+    table_next "tableNext" (table, cursor);
     sysctl_set "sysctlSet" (word, value);
     poll_at "poll" (now_high, now_low, budget);
     events_collect "eventsCollect" ();

@@ -66,7 +66,7 @@ impl Drop for Handle {
 /// let mut answer = String::new();
 /// stream.read_to_string(&mut answer).await?;
 /// assert_eq!(answer, "hello");
-/// assert_eq!(stream.tcp_info()?.congestion(), "reno");
+/// assert_eq!(stream.tcp_info()?.congestion(), "cubic");
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "compile"))]

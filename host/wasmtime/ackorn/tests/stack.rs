@@ -187,7 +187,7 @@ async fn options_by_name_and_what_tcp_info_says() {
         dropped += here.discard().await.unwrap();
     }
     let info = here.tcp_info().unwrap();
-    assert_eq!((info.state(), info.congestion()), ("ESTABLISHED", "reno"));
+    assert_eq!((info.state(), info.congestion()), ("ESTABLISHED", "cubic"));
     let received = info.numbers().find(|(name, _)| *name == "bytes_received");
     assert_eq!(received, Some(("bytes_received", 5000)));
     let sockets = server.sockets().unwrap();

@@ -18,7 +18,9 @@ use crate::sysctl;
 pub const SERVICES: [&str; 4] = ["echo", "discard", "chargen", "daytime"];
 
 /// Words of the Node host that this one has not: said plainly instead of "unknown".
-const ABSENT: [&str; 3] = ["iperf3", "pcap", "impair"];
+const ABSENT: [&str; 7] = [
+    "gateway", "impair", "iperf3", "mac", "pcap", "route", "vlan",
+];
 
 const TEXTS: [&str; 4] = ["name", "link", "netns", "control"];
 

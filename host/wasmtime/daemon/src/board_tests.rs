@@ -119,6 +119,13 @@ const BAD: &[(&str, usize, &str)] = &[
         "port 80 is wanted by echo and http",
     ),
     ("impair = \"loss=1%\"", 1, "this host does not have it yet"),
+    (
+        "gateway = \"10.99.0.1\"",
+        1,
+        "this host does not have it yet",
+    ),
+    ("link = \"tap:ackorn0\"", 1, "tun:NAME is wanted"),
+    ("addr = \"dhcp\"", 1, "an address and a prefix"),
     ("echo = 7\n[limit\n", 2, ""),
 ];
 
