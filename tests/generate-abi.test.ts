@@ -9,8 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import * as abi from '../assembly/abi.js';
+import { configWords, PROFILE_NAMES } from '../host/core/config.js';
 import { CALLS } from '../host/core/exports.js';
-import { callsToRust, generateAbi, namesOf, snake, toC, toRust } from '../tools/generate-abi.js';
+import {
+  callsToRust, generateAbi, namesOf, profilesToRust, snake, toC, toRust,
+} from '../tools/generate-abi.js';
 
 let folder = '';
 before(() => {
@@ -88,6 +91,24 @@ test('abi.rs · every constant, each once, with its value', () => {
 test('abi.rs · every call in the order that numbers it', () => {
   const lines = callsToRust(CALLS).matchAll(/^ {4}\("(\w+)", (\d+)\),$/gm);
   assert.deepEqual([...lines].map(([, name, count]) => [name, Number(count)]), CALLS);
+});
+
+test('abi.rs · every enum has the table of its names', () => {
+  const text = toRust(namesOf(abi));
+  assert.match(text, /^ {8}\("TcpRetransSegs", TcpRetransSegs\),$/m);
+  const tables = [...text.matchAll(/^ {4}pub const NAMES: &\[\(&str, u32\)\] = &\[$/gm)];
+  const enums = Object.values(abi).filter((value) => typeof value === 'object');
+  assert.equal(tables.length, enums.length);
+});
+
+test('abi.rs · every profile with the words of config.ts, the seed zero', () => {
+  const found = [...profilesToRust().matchAll(/^ {4}\("(\w+)", \[([\d, ]+)\]\),$/gm)];
+  assert.deepEqual(found.map(([, name]) => name), PROFILE_NAMES);
+  for (const [, name, words] of found) {
+    const profile = PROFILE_NAMES.find((one) => one === name) ?? 'default';
+    const expected = [...configWords({ profile, seed: new Uint32Array(4) })];
+    assert.deepEqual(words?.split(', ').map(Number), expected);
+  }
 });
 
 test('abi · what is not an unsigned 32-bit integer · refused by name', () => {

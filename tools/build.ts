@@ -57,7 +57,9 @@ function steps(): Step[] {
     ...withoutRuntime('assembly/index.ts'),
     {
       name: 'generate-abi',
-      inputs: ['assembly/abi.ts', 'host/core/exports.ts', 'tools/generate-abi.ts'],
+      inputs: [
+        'assembly/abi.ts', 'host/core/config.ts', 'host/core/exports.ts', 'tools/generate-abi.ts',
+      ],
       outputs: ['build/generated/abi.h', 'build/generated/abi.rs'],
       run: () => generateAbi(at('build', 'generated')),
     },

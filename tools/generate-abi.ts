@@ -1,12 +1,16 @@
 /**
  * Writes the constants of assembly/abi.ts for C (abi.h) and Rust (abi.rs), so that no host copies a
- * number; for Rust also the list that numbers the calls of a recording (host/core/exports.ts).
+ * number; for Rust also the list that numbers the calls of a recording (host/core/exports.ts) and
+ * the profiles of host/core/config.ts, with examples of what its rules make of a configuration.
  * Members of enums keep the names they have in abi.ts, which are the field's own: only the enum's
  * name is turned into a prefix (C) or a module (Rust). Called by tools/build.ts.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as abi from '../assembly/abi.js';
+import {
+  CONFIG_NAMES, configWords, PROFILE_NAMES, type EngineConfig, type ProfileName,
+} from '../host/core/config.js';
 import { CALLS } from '../host/core/exports.js';
 
 const ORIGIN = 'Generated from assembly/abi.ts by tools/generate-abi.ts: change that file.';
@@ -73,7 +77,9 @@ export function toRust({ constants, enums }: AbiNames): string {
   for (const { name, members } of enums) {
     const body = members.map(([member, value]) => `    pub const ${member}: u32 = ${value};`);
     const open = ['#[allow(non_upper_case_globals)]', `pub mod ${snake(name)} {`];
-    lines.push('', ...open, ...body, '}');
+    const names = members.map(([member]) => `        ("${member}", ${member}),`);
+    const table = ['    pub const NAMES: &[(&str, u32)] = &[', ...names, '    ];'];
+    lines.push('', ...open, ...body, ...table, '}');
   }
   return [...lines, ''].join('\n');
 }
@@ -86,10 +92,41 @@ export function callsToRust(calls: typeof CALLS): string {
   return ['', 'pub const CALLS: &[(&str, usize)] = &[', ...body, '];', ''].join('\n');
 }
 
+/** Configurations whose words Rust must make alike: each rule of host/core/config.ts once. */
+const CASES: readonly EngineConfig[] = [
+  { profile: 'default' },
+  { profile: 'test', connectionsMax: 100_000 },
+  { profile: 'mcu', arenaBytes: 65_536, tcp_sack: 0 },
+  { profile: 'test', timeWaitMax: 1000, tcp_max_tw_buckets: 7 },
+  { profile: 'test', synRequestsMax: 9000, hashBuckets: 512 },
+  { profile: 'test', listenersMax: 5000 },
+];
+
+function wordsOf(config: EngineConfig): string {
+  return [...configWords({ ...config, seed: new Uint32Array(4) })].join(', ');
+}
+
+/** The text about profiles in abi.rs: CONFIG as it stands in memory, the seed left zero. */
+export function profilesToRust(): string {
+  const profiles = PROFILE_NAMES.map((profile) => `    ("${profile}", [${wordsOf({ profile })}]),`);
+  const cases = CASES.map((config) => {
+    const given = CONFIG_NAMES.filter((name) => config[name] !== undefined)
+      .map((name) => `("${name}", ${config[name]})`);
+    const profile: ProfileName = config.profile ?? 'default';
+    return `    ("${profile}", &[${given.join(', ')}], [${wordsOf(config)}]),`;
+  });
+  return [
+    '', 'pub type ConfigWords = [u32; CONFIG_WORDS as usize];',
+    'pub const PROFILES: &[(&str, ConfigWords)] = &[', ...profiles, '];', '#[cfg(test)]',
+    "pub type ConfigCase = (&'static str, &'static [(&'static str, u32)], ConfigWords);",
+    '#[cfg(test)]', 'pub const CONFIG_CASES: &[ConfigCase] = &[', ...cases, '];', '',
+  ].join('\n');
+}
+
 /** Writes abi.h and abi.rs into `folder`. */
 export function generateAbi(folder: string): void {
   const names = namesOf(abi);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'abi.h'), toC(names));
-  writeFileSync(join(folder, 'abi.rs'), toRust(names) + callsToRust(CALLS));
+  writeFileSync(join(folder, 'abi.rs'), toRust(names) + callsToRust(CALLS) + profilesToRust());
 }

@@ -191,6 +191,8 @@ const PROFILES: Record<ProfileName, Profile> = {
   },
 };
 
+export const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
+
 /**
  * Words 0…3 of CONFIG. Equal numbers give equal words: splitmix32, so that seeds 1 and 2 differ.
  */

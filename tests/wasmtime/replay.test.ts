@@ -1,13 +1,14 @@
 /**
  * The engine does the same on wasmtime as in Node: simulated runs are recorded here and replayed by
- * host/wasmtime/replay, which compares every result, frame and event and at the end the memory. A
- * changed byte in what was recorded must be found, a damaged recording refused. Builds the program
- * with cargo; without cargo nothing of this can run, which is a failure under CI.
+ * host/wasmtime/replay, on the engine of the crate `ackorn`, compiled there and ahead of time; it
+ * compares every result, frame and event and at the end the memory. A changed byte in what was
+ * recorded must be found, a damaged recording refused. Builds the programs with cargo; without
+ * cargo nothing of this can run, which is a failure under CI.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, setPriority, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import binaryen from 'binaryen';
@@ -22,31 +23,12 @@ import {
 import {
   HEADER_BYTES, RECORDING_MAGIC, RecordingReader, RecordingWriter, RecordTag,
 } from '../../host/sim/recording.js';
-import { at } from '../../tools/repository.js';
+import { cargo, compileEngine, ENGINE, hasCargo, program } from './fixtures/cargo.js';
 
-const WORKSPACE = at('host', 'wasmtime');
-const TARGET = join(WORKSPACE, 'target');
-const ENGINE = at('build', 'engine.wasm');
-const PROGRAM = join(TARGET, 'debug', `ackorn-replay${process.platform === 'win32' ? '.exe' : ''}`);
+const PROGRAM = program('ackorn-replay');
 
 /** Virtual time that a run may take: far more than its transfers and TIME-WAIT need. */
 const LIMIT_US = 3600e6;
-
-/** Runs cargo below everybody else's priority. Throws what it said when it fails. */
-async function cargo(...args: string[]): Promise<string> {
-  const env = { ...process.env, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: 'never' };
-  const child = spawn('cargo', args, { cwd: WORKSPACE, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => { output += text; });
-  }
-  const status = await new Promise((resolve, reject) => {
-    child.on('error', reject).on('close', resolve);
-  });
-  assert.equal(status, 0, `cargo ${args.join(' ')}:\n${output}`);
-  return output;
-}
 
 /** How the program ended, and what it said. */
 interface Outcome {
@@ -158,6 +140,7 @@ function counterfeit(
   { version = ABI_VERSION, without = '', first = '', pages = 1 },
 ): Uint8Array {
   const bodies: Record<string, string> = {
+    abiVersion: `(i32.const ${version})`,
     boot: `(i32.store (i32.const ${DIRECTORY_AT}) (i32.const ${version})) (i32.const 0)`,
     poll: '(unreachable)',
   };
@@ -202,8 +185,7 @@ const RUNS: readonly Run[] = [
   ['super-segments, descriptors held', 5, OFFLOAD, LARGE],
 ];
 
-const missing = spawnSync('cargo', ['--version']).status !== 0;
-if (missing) {
+if (!hasCargo()) {
   const reason = 'cargo is not installed: nothing on wasmtime can be tested';
   const skip = process.env['CI'] === 'true' ? false : reason;
   test('wasmtime · replay', { skip }, () => assert.fail(reason));
@@ -211,18 +193,26 @@ if (missing) {
   const module = new WebAssembly.Module(readFileSync(ENGINE));
   const folder = mkdtempSync(join(tmpdir(), 'ackorn-replay-'));
   const file = join(folder, 'run.recording');
+  const compiled = join(folder, 'engine.cwasm');
   after(() => rmSync(folder, { recursive: true }));
-  before(() => cargo('build', '--locked', '-p', 'ackorn-replay'));
+  before(async () => {
+    await cargo('build', '--locked', '-p', 'ackorn-replay', '-p', 'ackorn-compile');
+    compileEngine(compiled);
+  });
 
-  const replay = (data: Uint8Array, engine?: Uint8Array): Outcome => {
+  const replayOn = (path: string, data: Uint8Array): Outcome => {
     writeFileSync(file, data);
-    const wasm = engine === undefined ? ENGINE : join(folder, 'engine.wasm');
-    if (engine !== undefined) writeFileSync(wasm, engine);
-    const { status, stdout, stderr, error } = spawnSync(PROGRAM, [wasm, file], {
+    const { status, stdout, stderr, error } = spawnSync(PROGRAM, [path, file], {
       encoding: 'utf8',
     });
     if (error !== undefined) throw error;
     return { status, out: stdout, error: stderr };
+  };
+  const replay = (data: Uint8Array, engine?: Uint8Array): Outcome => {
+    if (engine === undefined) return replayOn(ENGINE, data);
+    const path = join(folder, 'engine.wasm');
+    writeFileSync(path, engine);
+    return replayOn(path, data);
   };
 
   test('the program\'s own tests pass', async () => {
@@ -235,7 +225,10 @@ if (missing) {
       for (const { data, polls, framesIn, framesOut } of run(module, seed, options, config)) {
         assert.ok(Math.min(polls, framesIn, framesOut) > 10, 'something happens');
         const counts = `${polls} polls, ${framesIn} frames in, ${framesOut} frames out`;
-        assert.deepEqual(replay(data), { status: 0, out: `${counts}, identical\n`, error: '' });
+        for (const engine of [ENGINE, compiled]) {
+          const expected = { status: 0, out: `${counts}, identical\n`, error: '' };
+          assert.deepEqual(replayOn(engine, data), expected, engine);
+        }
       }
     });
   }
@@ -280,7 +273,8 @@ if (missing) {
   test('a trap where a result was recorded · told with what the engine left at FAULT', () => {
     const { status, out } = replay(bootAndPoll(), counterfeit({}));
     assert.equal(status, 1);
-    assert.match(out, /^different: .*: poll trapped: wasm trap: .*unreachable.*; FAULT 0, 0\n$/);
+    assert.match(out,
+      /^different: .*: the engine stopped in poll: None \(code 0, detail 0\): .*unreachable.*\n$/);
   });
 
   test('a module that is no engine of this ABI · refused with one line', () => {

@@ -5,12 +5,9 @@
 
 use std::fmt;
 
-use crate::abi;
+use ackorn::{PAGE, abi};
 
 pub const MAGIC: &[u8; 8] = b"ACKORNR1";
-
-/// A page of WebAssembly memory, bytes.
-pub const PAGE: u32 = 65_536;
 
 const BOOT: &str = "boot";
 

@@ -1,11 +1,10 @@
-//! `ackorn-replay ENGINE.wasm RECORDING`: replays a recorded run on wasmtime. Exit code 0 and
+//! `ackorn-replay ENGINE RECORDING`: replays a recorded run on the engine of the crate `ackorn`,
+//! compiled here (.wasm) or ahead of time (.cwasm of ackorn-compile). Exit code 0 and
 //! `N polls, N frames in, N frames out, identical` when every output is the recorded one; 1 and
 //! the first difference with its place; 2 and one line on stderr when nothing could be compared: no
 //! such file, a malformed recording, a module of another ABI.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-mod abi;
-mod engine;
 mod format;
 mod replay;
 
@@ -14,23 +13,39 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use ackorn::EngineModule;
 use replay::Stop;
 
-const USAGE: &str = "usage: ackorn-replay ENGINE.wasm RECORDING";
+const USAGE: &str = "usage: ackorn-replay ENGINE RECORDING";
 
 fn read(path: &Path) -> Result<Vec<u8>, Stop> {
     fs::read(path).map_err(|error| Stop::Refused(format!("{}: {error}", path.display())))
 }
 
+/// The engine of a file, by how its name ends.
+#[allow(unsafe_code)]
+fn load(path: &Path) -> Result<EngineModule, Stop> {
+    let compiled = path
+        .extension()
+        .is_some_and(|extension| extension == "cwasm");
+    let module = if compiled {
+        // SAFETY: whoever runs this names a file that ackorn-compile made.
+        unsafe { EngineModule::load_file(path) }
+    } else {
+        EngineModule::compile(&read(path)?)
+    };
+    module.map_err(|error| Stop::Refused(error.to_string()))
+}
+
 fn run(arguments: &[OsString]) -> Result<replay::Summary, Stop> {
-    let [wasm, recording] = arguments else {
+    let [engine, recording] = arguments else {
         return Err(Stop::Refused(USAGE.to_owned()));
     };
     let path = Path::new(recording);
     let data = read(path)?;
     let recording = format::parse(&data)
         .map_err(|malformed| Stop::Refused(format!("{}: {malformed}", path.display())))?;
-    replay::replay(&recording, &read(Path::new(wasm))?)
+    replay::replay(&recording, &load(Path::new(engine))?)
 }
 
 fn main() -> ExitCode {

@@ -1,0 +1,42 @@
+//! A TCP/IP stack whose engine is one small WebAssembly module, for tokio: listeners and streams
+//! that behave as tokio's own, over a TUN device or, for tests, a wire within the process. The same
+//! engine runs in Node and elsewhere; this crate moves its frames and its bytes and holds no
+//! protocol logic.
+//!
+//! [`Stack`] has an example that runs.
+#![deny(unsafe_code)]
+
+pub mod abi;
+mod address;
+mod config;
+mod driver;
+mod engine;
+mod error;
+mod inner;
+mod inspect;
+mod link;
+#[allow(unsafe_code)] // it loads machine code
+mod module;
+mod ring;
+mod settings;
+mod stack;
+mod sys;
+mod tcp;
+mod trace;
+mod tun;
+mod wire;
+
+pub use address::Cidr;
+pub use config::EngineConfig;
+pub use engine::{Engine, PAGE};
+pub use error::{Errno, Error, Fault};
+pub use inspect::{POOLS, PoolRecord, SocketRecord, TcpInfo};
+pub use link::Link;
+pub use module::EngineModule;
+pub use ring::{Corrupt, Pieces, Ring, RxEntry};
+pub use settings::settings;
+pub use stack::Stack;
+pub use tcp::{ListenOptions, TcpListener, TcpStream, option_by_name};
+pub use trace::{TraceReader, TraceRecord};
+pub use tun::{Tun, TunOptions};
+pub use wire::{WireEnd, wire};
