@@ -1,10 +1,11 @@
 //! The contract between the loop and a device. A link moves frames between the device and the rings
 //! in the engine's memory and says when there is something to move; it never looks into a frame.
-//! Implemented by wire.rs and tun.rs; called by driver.rs.
+//! Implemented by wire.rs, tun.rs and packet.rs; called by driver.rs.
 
 use std::io;
 use std::task::{Context, Poll};
 
+use crate::ethernet::Ethernet;
 use crate::ring::Ring;
 
 /// What the loop needs of a device. A full ring is nobody's error: frames wait in the device, or in
@@ -18,6 +19,11 @@ pub trait Link: Send {
 
     /// `abi::LINK_*`, for the engine.
     fn flags(&self) -> u32;
+
+    /// Of a link with `abi::LINK_ETHERNET`.
+    fn ethernet(&self) -> Option<Ethernet> {
+        None
+    }
 
     /// Called once, within the runtime that will wait for the device.
     ///

@@ -115,10 +115,10 @@ impl<'a> Ring<'a> {
         self.memory.get_mut(start..end).ok_or(Corrupt)
     }
 
-    /// Hands the entry over with its frame of `length` bytes.
-    pub fn rx_publish(&mut self, entry: RxEntry, length: u32, cut: bool) -> Result<(), Corrupt> {
+    /// Hands the entry over with its frame of `length` bytes. `flags`: `abi::RX_TRUNCATED`,
+    /// `abi::RX_VLAN` with the tag.
+    pub fn rx_publish(&mut self, entry: RxEntry, length: u32, flags: u32) -> Result<(), Corrupt> {
         self.store(entry.at + abi::RX_LENGTH, length)?;
-        let flags = if cut { abi::RX_TRUNCATED } else { 0 };
         self.store(entry.at + abi::RX_FLAGS, flags)?;
         self.add(link_word::rxHead, 1)
     }
@@ -136,7 +136,8 @@ impl<'a> Ring<'a> {
         header[..vnet.len()].copy_from_slice(vnet);
         body[..taken].copy_from_slice(&frame[..taken]);
         let length = u32::try_from(taken).map_err(|_| Corrupt)?;
-        self.rx_publish(entry, length, taken < frame.len())?;
+        let cut = taken < frame.len();
+        self.rx_publish(entry, length, if cut { abi::RX_TRUNCATED } else { 0 })?;
         Ok(true)
     }
 

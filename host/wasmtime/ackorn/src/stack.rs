@@ -3,6 +3,7 @@
 //! (inspect.rs). Holds no protocol logic.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use crate::config::EngineConfig;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::ethernet::Ethernet;
 use crate::inner::{Attached, BUDGET, Ended, Inner, Shared, Table};
 use crate::link::Link;
 use crate::module::EngineModule;
@@ -119,6 +121,12 @@ impl Stack {
             }
             let (flags, mtu) = (link.flags(), link.mtu());
             let id = inner.call("linkAdd", |engine| engine.link_add(flags, mtu))?;
+            if let Some(Ethernet { mac, vlan, auto }) = link.ethernet() {
+                let ((high, low), vlan) = (mac.words(), u32::from(vlan));
+                inner.call("linkEthernet", |engine| {
+                    engine.link_ethernet(id, high, low, vlan, auto)
+                })?;
+            }
             let ring = inner.call("linkRing", |engine| engine.link_ring(id))?;
             link.attach().map_err(|error| Error::Io {
                 what: link.name().to_owned(),
@@ -133,16 +141,20 @@ impl Stack {
         })
     }
 
-    /// Gives the stack an address on a link, counted from 0. Returns its index.
+    /// Gives the stack an address on a link, counted from 0. Returns its index. On Ethernet it is
+    /// the stack's when nobody else was found to have it (RFC 5227, RFC 4862): `links` tells.
     ///
     /// # Errors
     /// `Error::Refused`: no such link, or more than `addressesMax`.
     pub fn add_address(&self, link: u32, cidr: Cidr) -> Result<u32, Error> {
         let [a0, a1, a2, a3] = address::words(cidr.address);
         let prefix = u32::from(cidr.prefix);
-        self.handle.shared.lock().call("addressAdd", |engine| {
+        let mut inner = self.handle.shared.lock();
+        let index = inner.call("addressAdd", |engine| {
             engine.address_add(link, a0, a1, a2, a3, prefix)
-        })
+        })?;
+        inner.request();
+        Ok(index)
     }
 
     /// Takes an address away again.
@@ -153,6 +165,34 @@ impl Stack {
         let mut inner = self.handle.shared.lock();
         inner.call("addressRemove", |engine| engine.address_remove(index))?;
         inner.request();
+        Ok(())
+    }
+
+    /// A route over a link, by its longest prefix; without a gateway its destination is on the
+    /// link. Returns its index.
+    ///
+    /// # Errors
+    /// `Error::Refused`: no such link, a gateway of the other family, or more than `routesMax`.
+    pub fn add_route(&self, link: u32, to: Cidr, gateway: Option<IpAddr>) -> Result<u32, Error> {
+        // Not "any" but the network of all of a family: IPv4's keeps its prefix ::ffff:.
+        let [d0, d1, d2, d3] = match to.address {
+            IpAddr::V4(four) => [0, 0, 0xffff, four.to_bits()],
+            IpAddr::V6(_) => address::words(to.address),
+        };
+        let [g0, g1, g2, g3] = gateway.map_or([0; 4], address::words);
+        let prefix = u32::from(to.prefix);
+        self.handle.shared.lock().call("routeAdd", |engine| {
+            engine.route_add(link, d0, d1, d2, d3, prefix, g0, g1, g2, g3)
+        })
+    }
+
+    /// Takes a route away again.
+    ///
+    /// # Errors
+    /// `Error::Refused`: no such route.
+    pub fn remove_route(&self, index: u32) -> Result<(), Error> {
+        let mut inner = self.handle.shared.lock();
+        inner.call("routeRemove", |engine| engine.route_remove(index))?;
         Ok(())
     }
 

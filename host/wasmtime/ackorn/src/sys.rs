@@ -1,11 +1,11 @@
 //! The system calls that std has no name for: making a TUN or TAP device and giving the kernel's
-//! end its addresses, by ioctl. The only unsafe code of this crate beside loading machine code.
-//! Called by tun.rs.
+//! end its addresses, by ioctl; packet sockets. The only unsafe code of this crate beside loading
+//! machine code. Called by tun.rs, packet.rs and device.rs.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::mem::zeroed;
+use std::io::{self, IoSliceMut};
+use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -179,11 +179,36 @@ impl Interface {
         }
     }
 
-    fn index(&self) -> io::Result<libc::c_int> {
+    pub(crate) fn index(&self) -> io::Result<libc::c_int> {
         let mut found = request(&self.name)?;
         ioctl(&self.socket, libc::SIOCGIFINDEX, &mut found)?;
         // SAFETY: the request above filled the index.
         Ok(unsafe { found.ifr_ifru.ifru_ifindex })
+    }
+
+    /// None: the interface is no Ethernet.
+    pub(crate) fn hardware_address(&self) -> io::Result<Option<[u8; 6]>> {
+        let mut found = request(&self.name)?;
+        ioctl(&self.socket, libc::SIOCGIFHWADDR, &mut found)?;
+        // SAFETY: the request above filled the address.
+        let address = unsafe { found.ifr_ifru.ifru_hwaddr };
+        let [a, b, c, d, e, f, ..] = address.sa_data.map(|byte| byte.to_ne_bytes()[0]);
+        Ok((address.sa_family == libc::ARPHRD_ETHER).then_some([a, b, c, d, e, f]))
+    }
+
+    pub(crate) fn mtu(&self) -> io::Result<u32> {
+        let mut found = request(&self.name)?;
+        ioctl(&self.socket, libc::SIOCGIFMTU, &mut found)?;
+        // SAFETY: the request above filled the number.
+        Ok(unsafe { found.ifr_ifru.ifru_mtu }.unsigned_abs())
+    }
+
+    pub(crate) fn is_up(&self) -> io::Result<bool> {
+        let mut found = request(&self.name)?;
+        ioctl(&self.socket, libc::SIOCGIFFLAGS, &mut found)?;
+        // SAFETY: the request above filled the flags.
+        let flags = unsafe { found.ifr_ifru.ifru_flags };
+        Ok(flags & libc::IFF_UP as libc::c_short != 0)
     }
 
     pub(crate) fn set_up(&self) -> io::Result<()> {
@@ -225,4 +250,174 @@ impl Interface {
         };
         ioctl(&socket(libc::AF_INET6)?, libc::SIOCSIFADDR, &mut place)
     }
+}
+
+// ---- Packet sockets, packet(7) -----------------------------------------------------------------
+
+/// The tag of IEEE 802.1Q.
+pub(crate) const TPID_8021Q: u16 = 0x8100;
+
+/// What one receive gave.
+pub(crate) struct Received {
+    /// Bytes, at most the room.
+    pub length: usize,
+    /// The frame did not fit.
+    pub cut: bool,
+    /// Kind and content of a tag that was taken out of the frame.
+    pub vlan: Option<(u16, u16)>,
+}
+
+fn set_option<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+    let pointer: *const T = value;
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value lives through the call, and its length is told.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer.cast(), length) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn big_queue(socket: &OwnedFd, bytes: u32) {
+    let both = [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ];
+    for (force, plain) in both {
+        // Without CAP_NET_ADMIN as much as net.core allows; a short queue works too.
+        if set_option(socket, libc::SOL_SOCKET, force, &bytes).is_err() {
+            let _ = set_option(socket, libc::SOL_SOCKET, plain, &bytes);
+        }
+    }
+}
+
+/// Asks a card for frames to all groups, or to everybody; as long as the socket lives.
+fn join(socket: &OwnedFd, index: libc::c_int, kind: libc::c_int) -> io::Result<()> {
+    let membership = libc::packet_mreq {
+        mr_ifindex: index,
+        mr_type: kind as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let option = libc::PACKET_ADD_MEMBERSHIP;
+    set_option(socket, libc::SOL_PACKET, option, &membership)
+}
+
+/// A socket for all frames of a card but those that this machine sends, with a virtio_net_hdr
+/// before each, non-blocking.
+pub(crate) fn open_packet(index: libc::c_int, promiscuous: bool, queue: u32) -> io::Result<File> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // Protocol 0: nothing arrives before all is set and the card is named.
+    // SAFETY: no pointer is given; a descriptor that comes back is ours.
+    let descriptor = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that was opened above and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let on: libc::c_int = 1;
+    let options = [
+        libc::PACKET_VNET_HDR,
+        libc::PACKET_AUXDATA,
+        libc::PACKET_IGNORE_OUTGOING,
+    ];
+    for option in options {
+        set_option(&socket, libc::SOL_PACKET, option, &on)?;
+    }
+    big_queue(&socket, queue);
+    join(&socket, index, libc::PACKET_MR_ALLMULTI)?;
+    if promiscuous {
+        join(&socket, index, libc::PACKET_MR_PROMISC)?;
+    }
+    // SAFETY: a structure of numbers and bytes, for which zero is a value.
+    let mut place: libc::sockaddr_ll = unsafe { zeroed() };
+    place.sll_family = libc::AF_PACKET as libc::c_ushort;
+    place.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    place.sll_ifindex = index;
+    let pointer: *const libc::sockaddr_ll = &raw const place;
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the address lives through the call, and its length is told.
+    if unsafe { libc::bind(socket.as_raw_fd(), pointer.cast(), length) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(File::from(socket))
+}
+
+/// The tag that an auxiliary record tells of.
+fn tag_of(record: &libc::tpacket_auxdata) -> Option<(u16, u16)> {
+    if record.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let told = record.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+    let kind = if told {
+        record.tp_vlan_tpid
+    } else {
+        TPID_8021Q
+    };
+    Some((kind, record.tp_vlan_tci))
+}
+
+/// Receives one frame, its virtio_net_hdr first.
+pub(crate) fn receive(file: &File, room: &mut [IoSliceMut<'_>]) -> io::Result<Received> {
+    // Words of 8 bytes: control messages begin where those may stand.
+    let mut control = [0_u64; 16];
+    // SAFETY: a structure of numbers and pointers, for which zero is a value; an IoSliceMut is an
+    // iovec. Room and control bytes live through the call, and their lengths are told.
+    let (got, message) = unsafe {
+        let mut message: libc::msghdr = zeroed();
+        message.msg_iov = room.as_mut_ptr().cast();
+        message.msg_iovlen = room.len() as _;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        (
+            libc::recvmsg(file.as_raw_fd(), &raw mut message, 0),
+            message,
+        )
+    };
+    let Ok(length) = usize::try_from(got) else {
+        return Err(io::Error::last_os_error());
+    };
+    let mut vlan = None;
+    // SAFETY: the kernel wrote well-formed control messages into the bytes that the header names;
+    // a record is read only where its whole length was written.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(&raw const message);
+        while !at.is_null() {
+            let whole = libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as u32) as usize;
+            let kind = ((*at).cmsg_level, (*at).cmsg_type);
+            let long = (*at).cmsg_len as usize >= whole;
+            if kind == (libc::SOL_PACKET, libc::PACKET_AUXDATA) && long {
+                let record = libc::CMSG_DATA(at).cast::<libc::tpacket_auxdata>();
+                vlan = tag_of(&record.read_unaligned());
+            }
+            at = libc::CMSG_NXTHDR(&raw const message, at);
+        }
+    }
+    let cut = message.msg_flags & libc::MSG_TRUNC != 0;
+    Ok(Received { length, cut, vlan })
+}
+
+/// Frames that found the socket's queue full since the last call.
+pub(crate) fn packet_drops(file: &File) -> io::Result<u32> {
+    let mut statistics = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+    let pointer: *mut libc::tpacket_stats = &raw mut statistics;
+    // SAFETY: the structure that this option fills, and its length.
+    let result = unsafe {
+        libc::getsockopt(
+            file.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            pointer.cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(statistics.tp_drops)
 }

@@ -3,15 +3,14 @@
 //! the addresses; the engine is the other end. Knows descriptors and readiness only.
 
 use std::fs::{self, File};
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut, Read};
 use std::task::{Context, Poll};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-use crate::abi::{self, link_word};
+use crate::abi;
 use crate::address::Cidr;
+use crate::device::{Device, Got};
 use crate::error::Error;
+use crate::ethernet::{Ethernet, Mac};
 use crate::link::Link;
 use crate::ring::Ring;
 use crate::sys::{self, Interface};
@@ -19,10 +18,6 @@ use crate::sys::{self, Interface};
 /// Packets that may wait for us (txqueuelen), as host/node/link/tun.ts has it, where it was
 /// measured: with Linux's 500 one sender overruns it.
 const QUEUE_PACKETS: u32 = 5000;
-
-/// A batch ends here, full or not: what is read should still be in the processor's cache when the
-/// engine copies it out.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// How a device is made.
 #[derive(Clone, Debug)]
@@ -37,6 +32,12 @@ pub struct TunOptions {
     pub mtu: u32,
     /// Addresses of the kernel's end.
     pub addresses: Vec<Cidr>,
+    /// Of a TAP device: the engine's MAC. None: one that follows from machine and device.
+    pub mac: Option<Mac>,
+    /// Of a TAP device: the VLAN id of all frames; 0: no tags.
+    pub vlan: u16,
+    /// Of a TAP device: `abi::AUTO_*`.
+    pub auto: u32,
 }
 
 impl Default for TunOptions {
@@ -47,14 +48,11 @@ impl Default for TunOptions {
             offload: true,
             mtu: 1500,
             addresses: Vec::new(),
+            mac: None,
+            vlan: 0,
+            auto: 0,
         }
     }
-}
-
-enum Device {
-    Opened(File),
-    Attached(AsyncFd<File>),
-    Gone,
 }
 
 /// A device; it goes with its descriptor.
@@ -62,6 +60,7 @@ pub struct Tun {
     name: String,
     mtu: u32,
     flags: u32,
+    ethernet: Option<Ethernet>,
     device: Device,
 }
 
@@ -90,7 +89,10 @@ impl Tun {
         if options.offload {
             sys::set_offload(&file).map_err(|error| step("TUNSETOFFLOAD", error))?;
         }
-        quiet_ipv6(&name);
+        // On Ethernet the kernel is a host as any other, with a link-local address of its own.
+        if !options.tap {
+            quiet_ipv6(&name);
+        }
         let mut interface = Interface::new(&name).map_err(|error| step("socket", error))?;
         interface
             .set_mtu(*mtu)
@@ -108,10 +110,16 @@ impl Tun {
         let flags = abi::LINK_UP
             | if options.offload { offloads } else { 0 }
             | if options.tap { abi::LINK_ETHERNET } else { 0 };
+        let ethernet = options.tap.then(|| Ethernet {
+            mac: options.mac.unwrap_or_else(|| Mac::of_device(&name)),
+            vlan: options.vlan,
+            auto: options.auto,
+        });
         Ok(Tun {
             name,
             mtu: *mtu,
             flags,
+            ethernet,
             device: Device::Opened(file),
         })
     }
@@ -122,17 +130,10 @@ impl Tun {
         }
         abi::VNET_HDR_BYTES
     }
-
-    fn attached(&self) -> io::Result<&AsyncFd<File>> {
-        match &self.device {
-            Device::Attached(device) => Ok(device),
-            _ => Err(io::Error::from_raw_os_error(libc::EBADF)),
-        }
-    }
 }
 
-/// Reads one frame into the next entry. Returns its bytes.
-fn read_frame(mut file: &File, ring: &mut Ring<'_>, lead: u32) -> io::Result<usize> {
+/// Reads one frame into the next entry.
+fn read_frame(mut file: &File, ring: &mut Ring<'_>, lead: u32) -> io::Result<Got> {
     let entry = ring.rx_next()?;
     let room = ring.rx_room(entry, abi::VNET_HDR_BYTES)?;
     let (header, body) = room.split_at_mut(abi::VNET_HDR_BYTES as usize);
@@ -153,12 +154,9 @@ fn read_frame(mut file: &File, ring: &mut Ring<'_>, lead: u32) -> io::Result<usi
     let taken = u32::try_from(length)
         .unwrap_or(u32::MAX)
         .min(entry.capacity);
-    ring.rx_publish(entry, taken, length > taken as usize)?;
-    Ok(length)
-}
-
-fn would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+    let cut = length > taken as usize;
+    ring.rx_publish(entry, taken, if cut { abi::RX_TRUNCATED } else { 0 })?;
+    Ok(Got::Frame(length))
 }
 
 impl Link for Tun {
@@ -174,80 +172,25 @@ impl Link for Tun {
         self.flags
     }
 
+    fn ethernet(&self) -> Option<Ethernet> {
+        self.ethernet
+    }
+
     fn attach(&mut self) -> io::Result<()> {
-        self.device = match std::mem::replace(&mut self.device, Device::Gone) {
-            Device::Opened(file) => Device::Attached(sys::register(file)?),
-            other => other,
-        };
-        Ok(())
+        self.device.attach()
     }
 
     fn read_batch(&mut self, ring: &mut Ring<'_>, max: u32) -> io::Result<u32> {
         let lead = self.lead();
-        let device = self.attached()?;
-        let free = ring.rx_free()?;
-        let first = ring.get(link_word::rxHead)?;
-        let all = free == ring.get(link_word::rxMask)?.wrapping_add(1);
-        let swaps = if all { free / 2 } else { 0 };
-        let (mut moved, mut bytes) = (0, 0);
-        while moved < max.min(free) && bytes < BATCH_BYTES {
-            // All entries are free: the buffers used last come first, as far as both are free.
-            if moved < swaps {
-                ring.rx_swap(first.wrapping_add(moved), first.wrapping_sub(1 + moved))?;
-            }
-            let got = device.try_io(Interest::READABLE, |file| read_frame(file, ring, lead));
-            match got {
-                Ok(length) => bytes += length,
-                Err(error) if would_block(&error) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            moved += 1;
-        }
-        Ok(moved)
+        let read = |file: &File, ring: &mut Ring<'_>| read_frame(file, ring, lead);
+        Ok(self.device.read_batch(ring, max, read)?.moved)
     }
 
     fn write_batch(&mut self, ring: &mut Ring<'_>) -> io::Result<u32> {
-        let lead = self.lead();
-        let device = self.attached()?;
-        let mut moved = 0;
-        while ring.tx_ready()? > 0 {
-            let (pieces, count) = ring.tx_frame(lead)?;
-            let wrote = device.try_io(Interest::WRITABLE, |mut file| {
-                file.write_vectored(&pieces[..count])
-            });
-            match wrote {
-                Ok(_) => {}
-                Err(error) if would_block(&error) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if gone(&error) => return Err(error),
-                // The kernel refuses this frame: it is lost, as on any link.
-                Err(_) => ring.add(link_word::txErrors, 1)?,
-            }
-            ring.tx_return()?;
-            moved += 1;
-        }
-        Ok(moved)
+        self.device.write_batch(ring, self.lead())
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>, want_write: bool) -> Poll<()> {
-        let Device::Attached(device) = &self.device else {
-            return Poll::Pending;
-        };
-        if device.poll_read_ready(context).is_ready() {
-            return Poll::Ready(());
-        }
-        if want_write && device.poll_write_ready(context).is_ready() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
+        self.device.poll_ready(context, want_write)
     }
-}
-
-/// The device was deleted or lost its driver.
-fn gone(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EBADF | libc::EBADFD | libc::ENODEV)
-    )
 }

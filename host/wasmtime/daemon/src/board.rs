@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ackorn::Cidr;
+use ackorn::{Cidr, Mac};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -18,23 +18,49 @@ use crate::sysctl;
 pub const SERVICES: [&str; 4] = ["echo", "discard", "chargen", "daytime"];
 
 /// Words of the Node host that this one has not: said plainly instead of "unknown".
-const ABSENT: [&str; 7] = [
-    "gateway", "impair", "iperf3", "mac", "pcap", "route", "vlan",
-];
+const ABSENT: [&str; 3] = ["impair", "iperf3", "pcap"];
 
-const TEXTS: [&str; 4] = ["name", "link", "netns", "control"];
+const TEXTS: [&str; 5] = ["name", "link", "netns", "control", "mac"];
+
+/// What the frames come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    Tun,
+    Tap,
+    /// A card of the kernel.
+    Packet,
+}
+
+/// Whose MAC the stack has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoardMac {
+    Default,
+    Card,
+    Given(Mac),
+}
+
+/// A destination, and the gateway to it when it is not on the link.
+pub type Route = (Cidr, Option<IpAddr>);
 
 /// A board that was judged good.
 #[derive(Debug, PartialEq)]
 pub struct Board {
     pub name: String,
+    pub kind: LinkKind,
     /// The device's name.
     pub device: String,
+    pub mac: BoardMac,
+    /// 0: no tags.
+    pub vlan: u16,
     /// Addresses of the stack, and of the kernel's end.
     pub addresses: Vec<Cidr>,
+    pub dhcp: bool,
+    pub slaac: bool,
+    pub routes: Vec<Route>,
     pub peer_addresses: Vec<Cidr>,
     pub offload: bool,
-    pub mtu: u32,
+    /// None: 1500, or the card's.
+    pub mtu: Option<u32>,
     /// Service and port.
     pub services: Vec<(&'static str, u16)>,
     /// Port and directory.
@@ -112,10 +138,16 @@ fn number_in(word: &str, value: &Spanned<DeValue<'_>>, low: u32, high: u32) -> R
     number.map_or_else(|| wrong(value.span(), wanted()), Ok)
 }
 
-fn device_of(text: &str) -> Option<&str> {
-    let name = text.strip_prefix("tun:")?;
+fn device_of(text: &str) -> Option<(LinkKind, &str)> {
+    let (kind, name) = text.split_once(':')?;
+    let kind = match kind {
+        "tun" => LinkKind::Tun,
+        "tap" => LinkKind::Tap,
+        "packet" => LinkKind::Packet,
+        _ => return None,
+    };
     let good = |letter: char| !letter.is_whitespace() && !"/:%".contains(letter);
-    ((1..=15).contains(&name.len()) && name.chars().all(good)).then_some(name)
+    ((1..=15).contains(&name.len()) && name.chars().all(good)).then_some((kind, name))
 }
 
 fn is_name(text: &str) -> bool {
@@ -157,15 +189,56 @@ fn first_other(cidr: Cidr) -> Option<Cidr> {
     })
 }
 
-fn cidrs_of(word: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Cidr>, Wrong> {
+/// The addresses of a list; those of its words that `is_word` takes are not among them.
+fn cidrs_of(
+    word: &str,
+    value: &Spanned<DeValue<'_>>,
+    mut is_word: impl FnMut(&str) -> bool,
+) -> Result<Vec<Cidr>, Wrong> {
     let mut cidrs = Vec::new();
     for (text, span) in list_of(word, value)? {
         match text.parse() {
             Ok(cidr) => cidrs.push(cidr),
+            Err(_) if is_word(&text) => {}
             Err(why) => return wrong(span, format!("{word} {why}")),
         }
     }
     Ok(cidrs)
+}
+
+/// `ADDRESS`: the default route of its family.
+fn gateway_of(text: &str) -> Result<Route, String> {
+    let address = text
+        .parse()
+        .map_err(|_| format!("gateway {text}: an address is wanted"))?;
+    let any = match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let to = Cidr {
+        address: any,
+        prefix: 0,
+    };
+    Ok((to, Some(address)))
+}
+
+/// `CIDR=GATEWAY`, or `CIDR` for one on the link.
+fn route_of(text: &str) -> Result<Route, String> {
+    let wanted = || format!("route {text}: CIDR=GATEWAY is wanted, or CIDR for one on the link");
+    let (to, gateway) = match text.split_once('=') {
+        Some((to, gateway)) => (to, Some(gateway.parse().map_err(|_| wanted())?)),
+        None => (text, None),
+    };
+    let to: Cidr = to.parse().map_err(|_| wanted())?;
+    if gateway.is_some_and(|gateway: IpAddr| gateway.is_ipv4() != to.address.is_ipv4()) {
+        return Err(format!("route {text}: a gateway of the other family"));
+    }
+    let (value, bits) = bits_of(to.address);
+    let host_bits = bits - u32::from(to.prefix);
+    if value & !u128::MAX.checked_shl(host_bits).unwrap_or(0) != 0 {
+        return Err(format!("route {text}: address bits beyond the prefix"));
+    }
+    Ok((to, gateway))
 }
 
 /// The kernel's end where the board does not say.
@@ -188,11 +261,17 @@ impl Default for Board {
     fn default() -> Board {
         Board {
             name: "ackorn0".to_owned(),
+            kind: LinkKind::Tun,
             device: "ackorn0".to_owned(),
+            mac: BoardMac::Default,
+            vlan: 0,
             addresses: Vec::new(),
+            dhcp: false,
+            slaac: false,
+            routes: Vec::new(),
             peer_addresses: Vec::new(),
             offload: true,
-            mtu: 1500,
+            mtu: None,
             services: Vec::new(),
             http: Vec::new(),
             control: None,
@@ -212,11 +291,22 @@ impl Board {
             }
             "name" => "letters, digits, '.', '-' and '_' are wanted",
             "link" => match device_of(&text) {
-                Some(device) => {
-                    self.device = device.to_owned();
+                Some((kind, device)) => {
+                    (self.kind, self.device) = (kind, device.to_owned());
                     return Ok(());
                 }
-                None => "tun:NAME is wanted, the name of at most 15 characters",
+                None => "tun:, tap: or packet:NAME is wanted, the name of at most 15 characters",
+            },
+            "mac" => match text.parse() {
+                Ok(mac) => {
+                    self.mac = BoardMac::Given(mac);
+                    return Ok(());
+                }
+                Err(_) if text == "card" => {
+                    self.mac = BoardMac::Card;
+                    return Ok(());
+                }
+                Err(_) => "six bytes such as 02:00:00:00:00:01 are wanted",
             },
             "netns" if text == "host" => return Ok(()),
             "netns" => "host is wanted: this host stays in the namespace it is started in",
@@ -226,6 +316,56 @@ impl Board {
             }
         };
         wrong(value.span(), format!("{word} {text}: {wanted}"))
+    }
+
+    fn addr(&mut self, value: &Spanned<DeValue<'_>>) -> Result<(), Wrong> {
+        let (mut dhcp, mut slaac) = (false, false);
+        self.addresses = cidrs_of("addr", value, |text| {
+            dhcp |= text == "dhcp";
+            slaac |= text == "slaac";
+            text == "dhcp" || text == "slaac"
+        })?;
+        (self.dhcp, self.slaac) = (dhcp, slaac);
+        if self.addresses.is_empty() && !dhcp && !slaac {
+            return wrong(value.span(), "addr: an address is wanted");
+        }
+        Ok(())
+    }
+
+    fn routes(
+        &mut self,
+        word: &str,
+        value: &Spanned<DeValue<'_>>,
+        parse: fn(&str) -> Result<Route, String>,
+    ) -> Result<(), Wrong> {
+        for (text, span) in list_of(word, value)? {
+            match parse(&text) {
+                Ok(route) => self.routes.push(route),
+                Err(why) => return wrong(span, why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Words that this kind of link has not.
+    fn fits(&self, word: &str, span: Range<usize>) -> Result<(), Wrong> {
+        let (tun, card) = (self.kind == LinkKind::Tun, self.kind == LinkKind::Packet);
+        let why = match word {
+            "mac" | "vlan" if tun => format!("{word}: only a tap: or packet: link has that"),
+            "mac" if !card && self.mac == BoardMac::Card => {
+                "mac card: only a packet: link has that".to_owned()
+            }
+            "addr" if tun && self.dhcp => "addr dhcp: only a tap: or packet: link has that".into(),
+            "addr" if tun && self.slaac => {
+                "addr slaac: only a tap: or packet: link has that".into()
+            }
+            "peer-addr" if card => "peer-addr: a packet: link has no kernel's end".to_owned(),
+            "link" if card && self.addresses.is_empty() && !self.dhcp && !self.slaac => {
+                "link packet: addr is wanted too".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        wrong(span, why)
     }
 
     fn settings(&mut self, word: &str, value: &Spanned<DeValue<'_>>) -> Result<(), Wrong> {
@@ -315,20 +455,21 @@ impl Board {
                 _ => wrong(value.span(), "offload is true or false"),
             },
             "mtu" => {
-                self.mtu = number_in(name, value, 68, 65_535)?;
+                self.mtu = Some(number_in(name, value, 68, 65_535)?);
                 Ok(())
             }
-            "addr" => {
-                self.addresses = cidrs_of(name, value)?;
-                if self.addresses.is_empty() {
-                    return wrong(value.span(), "addr: an address is wanted");
-                }
+            "vlan" => {
+                let number = number_in(name, value, 0, 4094)?;
+                self.vlan = u16::try_from(number).unwrap_or_default();
                 Ok(())
             }
+            "addr" => self.addr(value),
             "peer-addr" => {
-                self.peer_addresses = cidrs_of(name, value)?;
+                self.peer_addresses = cidrs_of(name, value, |text| text == "none")?;
                 Ok(())
             }
+            "gateway" => self.routes(name, value, gateway_of),
+            "route" => self.routes(name, value, route_of),
             "http" => self.http(value),
             "sysctl" | "limit" => self.settings(name, value),
             _ if ABSENT.contains(&name) => wrong(
@@ -339,6 +480,9 @@ impl Board {
                 let mut known = vec![
                     "offload",
                     "mtu",
+                    "vlan",
+                    "gateway",
+                    "route",
                     "addr",
                     "peer-addr",
                     "sysctl",
@@ -373,21 +517,26 @@ impl Board {
                 addresses_at = value.span();
             }
         }
+        for (word, value) in table.get_ref() {
+            board.fits(word.get_ref(), value.span())?;
+        }
         // The file's words come by their names, the list goes by what services are called first.
         let order = |(service, _): &(&str, u16)| SERVICES.iter().position(|name| name == service);
         board.services.sort_by_key(order);
-        if board.addresses.is_empty() {
+        let given = |name: &str| {
+            table
+                .get_ref()
+                .iter()
+                .any(|(word, _)| word.get_ref() == name)
+        };
+        if !given("addr") {
             let address = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 2));
             board.addresses.push(Cidr {
                 address,
                 prefix: 24,
             });
         }
-        if !table
-            .get_ref()
-            .iter()
-            .any(|(word, _)| word.get_ref() == "peer-addr")
-        {
+        if !given("peer-addr") && board.kind != LinkKind::Packet {
             board.peer_addresses = peers_of(&board.addresses, addresses_at)?;
         }
         Ok(board)

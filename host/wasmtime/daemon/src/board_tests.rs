@@ -18,7 +18,7 @@ fn an_empty_board_has_the_node_hosts_defaults() {
     assert_eq!(board.peer_addresses, ["10.99.0.1/24".parse().unwrap()]);
     assert_eq!(
         (board.device.as_str(), board.mtu, board.offload),
-        ("ackorn0", 1500, true)
+        ("ackorn0", None, true)
     );
 }
 
@@ -38,7 +38,7 @@ fn every_word_is_read() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(peers, ["10.1.0.2/24", "fd99::1/64"]);
-    assert_eq!((board.mtu, board.offload), (1400, false));
+    assert_eq!((board.mtu, board.offload), (Some(1400), false));
     assert_eq!(board.services, [("echo", 7), ("discard", 9)]);
     assert_eq!(board.http, [(80, std::env::temp_dir().join("site"))]);
     assert_eq!(board.control, Some(std::env::temp_dir().join("c.sock")));
@@ -48,6 +48,39 @@ fn every_word_is_read() {
             .contains(&("tcp_rmem_default".to_owned(), 131_072))
     );
     assert!(board.settings.contains(&("connectionsMax".to_owned(), 100)));
+}
+
+#[test]
+fn every_word_of_an_ethernet_link_is_read() {
+    let board = judged(
+        "link = \"tap:t0\"\naddr = [\"dhcp\", \"slaac\", \"10.1.0.2/24\"]\npeer-addr = \"none\"\n\
+         gateway = [\"10.1.0.1\", \"fe80::1\"]\nroute = [\"10.9.0.0/16=10.1.0.7\", \"192.0.2.0/24\"]\n\
+         mac = \"02:00:00:00:00:0a\"\nvlan = 7\n",
+    )
+    .unwrap();
+    assert_eq!((board.kind, board.device.as_str()), (LinkKind::Tap, "t0"));
+    assert_eq!((board.dhcp, board.slaac, board.vlan), (true, true, 7));
+    assert_eq!(board.mac, BoardMac::Given(Mac([2, 0, 0, 0, 0, 10])));
+    assert_eq!(board.addresses, ["10.1.0.2/24".parse().unwrap()]);
+    assert_eq!(board.peer_addresses, []);
+    let routes: Vec<_> = board
+        .routes
+        .iter()
+        .map(|(to, gateway)| (to.to_string(), gateway.map(|gateway| gateway.to_string())))
+        .collect();
+    let route = |to: &str, gateway: Option<&str>| (to.to_owned(), gateway.map(str::to_owned));
+    for wanted in [
+        route("10.9.0.0/16", Some("10.1.0.7")),
+        route("192.0.2.0/24", None),
+        route("0.0.0.0/0", Some("10.1.0.1")),
+        route("::/0", Some("fe80::1")),
+    ] {
+        assert!(routes.contains(&wanted), "{routes:?}");
+    }
+    assert_eq!(routes.len(), 4);
+    let board = judged("link = \"packet:eth0\"\naddr = \"dhcp\"\nmac = \"card\"").unwrap();
+    assert_eq!((board.kind, board.mac), (LinkKind::Packet, BoardMac::Card));
+    assert_eq!((board.addresses, board.peer_addresses), (vec![], vec![]));
 }
 
 /// Text of a board, the line of its mistake, a part of the reason.
@@ -73,10 +106,14 @@ const BAD: &[(&str, usize, &str)] = &[
     ("offload = \"yes\"", 1, "offload is true or false"),
     ("name = \"a b\"", 1, "letters, digits"),
     ("name = \"\"", 1, "letters, digits"),
-    ("link = \"eth0\"", 1, "tun:NAME is wanted"),
-    ("link = \"tun:\"", 1, "tun:NAME is wanted"),
-    ("link = \"tun:sixteenletters00\"", 1, "tun:NAME is wanted"),
-    ("link = \"tun:a/b\"", 1, "tun:NAME is wanted"),
+    ("link = \"eth0\"", 1, "packet:NAME is wanted"),
+    ("link = \"tun:\"", 1, "packet:NAME is wanted"),
+    (
+        "link = \"tun:sixteenletters00\"",
+        1,
+        "packet:NAME is wanted",
+    ),
+    ("link = \"tun:a/b\"", 1, "packet:NAME is wanted"),
     ("netns = \"new\"", 1, "host is wanted"),
     ("addr = []", 1, "an address is wanted"),
     ("addr = \"10.0.0.1\"", 1, "an address and a prefix"),
@@ -119,13 +156,45 @@ const BAD: &[(&str, usize, &str)] = &[
         "port 80 is wanted by echo and http",
     ),
     ("impair = \"loss=1%\"", 1, "this host does not have it yet"),
+    ("gateway = \"10.99.0\"", 1, "an address is wanted"),
+    ("route = \"10.9.0.0\"", 1, "CIDR=GATEWAY is wanted"),
+    ("route = \"10.9.0.0/16=x\"", 1, "CIDR=GATEWAY is wanted"),
+    ("route = \"10.9.0.0/16=fe80::1\"", 1, "the other family"),
+    ("route = \"10.9.0.1/16\"", 1, "bits beyond the prefix"),
+    ("link = \"veth:ackorn0\"", 1, "packet:NAME is wanted"),
+    ("link = \"packet:eth0\"", 1, "addr is wanted too"),
     (
-        "gateway = \"10.99.0.1\"",
-        1,
-        "this host does not have it yet",
+        "link = \"packet:eth0\"\naddr = \"dhcp\"\npeer-addr = \"10.0.0.1/24\"",
+        3,
+        "has no kernel's end",
     ),
-    ("link = \"tap:ackorn0\"", 1, "tun:NAME is wanted"),
-    ("addr = \"dhcp\"", 1, "an address and a prefix"),
+    ("addr = \"dhcp\"", 1, "addr dhcp: only a tap: or packet:"),
+    (
+        "addr = [\"slaac\"]",
+        1,
+        "addr slaac: only a tap: or packet:",
+    ),
+    (
+        "mac = \"02:00:00:00:00:01\"",
+        1,
+        "mac: only a tap: or packet:",
+    ),
+    ("vlan = 7", 1, "vlan: only a tap: or packet:"),
+    (
+        "link = \"tap:t0\"\nvlan = 4095",
+        2,
+        "a number from 0 to 4094",
+    ),
+    (
+        "link = \"tap:t0\"\nmac = \"03:00:00:00:00:01\"",
+        2,
+        "six bytes",
+    ),
+    (
+        "link = \"tap:t0\"\nmac = \"card\"",
+        2,
+        "only a packet: link",
+    ),
     ("echo = 7\n[limit\n", 2, ""),
 ];
 

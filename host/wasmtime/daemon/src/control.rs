@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::board::Board;
+use crate::links;
 use crate::streams::{self, Joined, Lines};
 use crate::sysctl;
 
@@ -204,9 +205,8 @@ fn set_sysctls(stack: &Stack, body: &[u8]) -> Result<Value, Refusal> {
 
 fn allowed(path: &str) -> Option<&'static str> {
     match path {
-        "/v1/stack" | "/v1/sockets" | "/v1/counters" | "/v1/pools" | "/v1/trace" | "/v1/tcp" => {
-            Some("GET")
-        }
+        "/v1/stack" | "/v1/links" | "/v1/sockets" | "/v1/counters" | "/v1/pools" | "/v1/trace"
+        | "/v1/tcp" => Some("GET"),
         "/v1/sysctl" => Some("GET, PUT"),
         _ => None,
     }
@@ -230,6 +230,7 @@ async fn route(facts: &Facts, request: Request<Incoming>) -> Result<Value, Refus
     let stack = &facts.stack;
     match (&method, path.as_str()) {
         (&Method::GET, "/v1/stack") => Ok(stack_document(facts)),
+        (&Method::GET, "/v1/links") => Ok(links::document(stack, &facts.link.0)?),
         (&Method::GET, "/v1/sockets") => sockets(stack),
         (&Method::GET, "/v1/counters") => Ok(json!({ "counters": named(stack.counters()) })),
         (&Method::GET, "/v1/pools") => pools(stack),

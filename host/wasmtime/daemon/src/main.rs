@@ -1,5 +1,5 @@
-//! `ackornd run FILE`, `ackornd check FILE`: a stack on a TUN device as one board.toml says
-//! (docs/board.md), with services and the control socket (docs/control.md), in the network
+//! `ackornd run FILE`, `ackornd check FILE`: a stack on a TUN or TAP device or a network card as
+//! one board.toml says (docs/board.md), with services and the control socket (docs/control.md), in the network
 //! namespace it is started in. Logs to stderr; says `ackorn: ready` on stdout and to the service
 //! manager. Exit code 1 and one line when it cannot be brought up or the engine stopped, 2 for a
 //! wrong command line or board.
@@ -7,19 +7,22 @@
 mod board;
 mod control;
 mod http;
+mod links;
 mod notify;
 mod services;
 mod streams;
 mod sysctl;
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::task::{Context, Poll};
 
-use ackorn::{EngineConfig, EngineModule, Link, Stack, Tun, TunOptions};
+use ackorn::{EngineConfig, EngineModule, Stack};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
-use board::Board;
+use board::{Board, LinkKind};
 use control::{Control, Facts};
 
 const ENGINE: &str = "/usr/lib/ackorn/engine.cwasm";
@@ -78,19 +81,8 @@ fn read(file: &Path) -> Result<Board, Failure> {
     Board::read(file).map_err(|mistake| Failure(2, mistake.to_string()))
 }
 
-fn open_link(board: &Board) -> Result<Tun, Failure> {
-    let options = TunOptions {
-        name: board.device.clone(),
-        tap: false,
-        offload: board.offload,
-        mtu: board.mtu,
-        addresses: board.peer_addresses.clone(),
-    };
-    Tun::open(&options).map_err(|error| Failure(1, error.to_string()))
-}
-
-/// The stack and what runs on it.
-fn bring_up(board: Board, engine: &Path) -> Result<(Stack, Control), Failure> {
+/// The stack and what runs on it, when it has its addresses.
+async fn bring_up(board: Board, engine: &Path) -> Result<(Stack, Control), Failure> {
     let setup = |error: ackorn::Error| Failure(1, error.to_string());
     let mut config = EngineConfig::profile("default").map_err(setup)?;
     for (name, value) in &board.settings {
@@ -98,11 +90,19 @@ fn bring_up(board: Board, engine: &Path) -> Result<(Stack, Control), Failure> {
     }
     // SAFETY: the operator vouches for the file, which comes with this program.
     let module = unsafe { EngineModule::load_file(engine) }.map_err(setup)?;
-    let link = open_link(&board)?;
+    let link = links::open(&board).map_err(setup)?;
     let facts = (link.name().to_owned(), link.mtu(), link.flags());
-    let stack = Stack::start(&module, &config, vec![Box::new(link)]).map_err(setup)?;
+    let stack = Stack::start(&module, &config, vec![link]).map_err(setup)?;
     for cidr in &board.addresses {
         stack.add_address(0, *cidr).map_err(setup)?;
+    }
+    for (to, gateway) in &board.routes {
+        stack.add_route(0, *to, *gateway).map_err(setup)?;
+    }
+    if board.kind != LinkKind::Tun {
+        links::await_addresses(&stack, &board)
+            .await
+            .map_err(setup)?;
     }
     for (service, port) in &board.services {
         services::start(&stack, service, *port)
@@ -123,14 +123,28 @@ async fn run(board: Board, engine: &Path) -> Result<(), Failure> {
     let mut terminate = hook(SignalKind::terminate())?;
     let mut interrupt = hook(SignalKind::interrupt())?;
     let name = board.name.clone();
-    let (stack, control) = bring_up(board, engine)?;
+    let mut signalled = move |context: &mut Context<'_>| {
+        terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready()
+    };
+    let mut up = std::pin::pin!(bring_up(board, engine));
+    let up = poll_fn(|context| {
+        if signalled(context) {
+            return Poll::Ready(None);
+        }
+        up.as_mut().poll(context).map(Some)
+    })
+    .await;
+    let Some(up) = up else {
+        return Ok(());
+    };
+    let (stack, control) = up?;
     tracing::info!(name, memory = stack.memory_bytes(), "ready");
     println!("ackorn: ready");
     notify::notify("READY=1");
     let mut ended = std::pin::pin!(stack.ended());
-    let why = std::future::poll_fn(|context| {
-        if terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready() {
-            return std::task::Poll::Ready(None);
+    let why = poll_fn(|context| {
+        if signalled(context) {
+            return Poll::Ready(None);
         }
         ended.as_mut().poll(context).map(Some)
     })
