@@ -64,9 +64,16 @@ pub struct Tun {
     device: Device,
 }
 
-/// The kernel shall not speak IPv6 on its own here: no link-local address, no solicitations.
-fn quiet_ipv6(name: &str) {
-    for (word, value) in [("addr_gen_mode", "1"), ("router_solicitations", "0")] {
+/// On a TUN device the kernel shall not speak IPv6 on its own: no link-local address, no
+/// solicitations. On Ethernet it is a host as any other, but one whose addresses are good at once:
+/// nobody else is at this device, and the stack probes for its own.
+fn settle_ipv6(name: &str, tap: bool) {
+    let words: &[_] = if tap {
+        &[("accept_dad", "0")]
+    } else {
+        &[("addr_gen_mode", "1"), ("router_solicitations", "0")]
+    };
+    for (word, value) in words {
         // A kernel without IPv6 has no such file, and then nothing is to be said.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{word}"), value);
     }
@@ -89,10 +96,7 @@ impl Tun {
         if options.offload {
             sys::set_offload(&file).map_err(|error| step("TUNSETOFFLOAD", error))?;
         }
-        // On Ethernet the kernel is a host as any other, with a link-local address of its own.
-        if !options.tap {
-            quiet_ipv6(&name);
-        }
+        settle_ipv6(&name, options.tap);
         let mut interface = Interface::new(&name).map_err(|error| step("socket", error))?;
         interface
             .set_mtu(*mtu)
