@@ -14,6 +14,7 @@ import { env } from 'node:process';
 import { after, before, test, type TestContext } from 'node:test';
 import { makePlace, type Beside, type Place } from '../host/fixtures/cli.js';
 import { namespaceKind, runInNamespaces } from '../host/fixtures/namespace.js';
+import { needs } from '../interop/tools.js';
 import { cargo, compileEngine, hasCargo, program } from './fixtures/cargo.js';
 
 const DAEMON = program('ackornd');
@@ -75,8 +76,8 @@ function kernelSaid(pid: number, group: string, word: string): number {
 }
 
 interface LinkDocument {
-  name: string; mac: string | null; vlan: number; up: boolean;
-  addresses: { address: string; state: string }[];
+  name: string; mac: string | null; vlan: number; up: boolean; dhcp: string;
+  addresses: { address: string; state: string; origin: string }[];
   routes: { to: string; gateway: string | null }[];
   neighbors: { address: string; mac: string | null; state: string }[];
 }
@@ -134,7 +135,9 @@ async function bulk(): Promise<{ received: number }> {
 }
 
 function kernelSilent(pid: number): void {
-  const words = [['Tcp', 'OutSegs'], ['Tcp', 'OutRsts'], ['Icmp', 'OutMsgs'], ['Ip', 'OutRequests']];
+  const words = [
+    ['Tcp', 'OutSegs'], ['Tcp', 'OutRsts'], ['Icmp', 'OutMsgs'], ['Ip', 'OutRequests'],
+  ];
   for (const [group = '', word = ''] of words) {
     assert.equal(kernelSaid(pid, group, word), 0, `${group} ${word}`);
   }
@@ -153,7 +156,7 @@ async function ownMac(t: TestContext): Promise<void> {
     return address === '10.99.0.2' && state === 'Preferred';
   }));
   assert.ok(link?.routes.some(({ to, gateway }) => to === '0.0.0.0/0' && gateway === '10.99.0.1'));
-  const near = run('cat', '/proc/self/net/arp') && run('ip', '-o', 'link', 'show', 'near0');
+  const near = run('ip', '-o', 'link', 'show', 'near0');
   const kernel = link?.neighbors.find(({ address }) => address === '10.99.0.1');
   assert.ok(kernel?.mac && near.includes(kernel.mac), JSON.stringify(link?.neighbors));
   kernelSilent(card.pid);
@@ -225,6 +228,35 @@ async function tagged(t: TestContext): Promise<void> {
   await stop(card);
 }
 
+/** dnsmasq on the kernel's end: an IPv4 address by DHCP, a prefix and a router by advertisements. */
+async function automatic(t: TestContext): Promise<void> {
+  if (!needs(t, 'dnsmasq')) return;
+  const card = await onCard(t, `addr = ["dhcp", "slaac"]\n${SERVICES}${AT_ONCE}`);
+  const dnsmasq = card.place.start([
+    'dnsmasq', '--keep-in-foreground', '--log-facility=-', '--log-dhcp', '--port=0',
+    '--conf-file=/dev/null', '--interface=near0', '--bind-interfaces', '--user=root', '--group=root',
+    '--pid-file=', '--no-ping', `--dhcp-leasefile=${join(card.place.folder, 'leases')}`,
+    '--dhcp-range=10.99.0.50,10.99.0.60,2m', '--enable-ra', '--dhcp-range=fd99::,ra-only,64,300',
+  ]);
+  t.after(() => dnsmasq.child.kill('SIGTERM'));
+  await card.daemon.until(/ackorn: ready\n/);
+  const [link] = await links(card.place, 'card');
+  assert.equal(link?.dhcp, 'Bound');
+  const ours = link.addresses.filter(({ origin }) => origin !== 'LinkLocal');
+  assert.deepEqual(ours.map(({ origin }) => origin).sort(), ['Dhcp', 'RouterAdvertisement']);
+  for (const { address } of ours) {
+    assert.match(address, /^(10\.99\.0\.5\d|10\.99\.0\.60|fd99::.*)$/);
+    assert.ok((await talk(address, 7, TEXT)).equals(TEXT), address);
+  }
+  assert.ok(link.routes.some(({ to, gateway }) => to === '0.0.0.0/0' && gateway === '10.99.0.1'));
+  kernelSilent(card.pid);
+  card.daemon.child.kill('SIGTERM');
+  assert.equal((await card.daemon.ended).code, 0);
+  dnsmasq.child.kill('SIGTERM');
+  await dnsmasq.ended;
+  await card.place.nothingLeft();
+}
+
 async function onTap(t: TestContext, offload: boolean): Promise<void> {
   const place = placeOf(t);
   const file = join(place.folder, 'tap.toml');
@@ -247,6 +279,10 @@ function inside(): void {
   test('card · down and up · serves again; deleted · exit code 1 and one line', downAndGone);
   test('card · the kernel has our address · exit code 1 and one line', taken);
   test('card · vlan = 7 at both ends · bytes come back, none without the tag', tagged);
+  // It gives up groups, which a plain user's namespace has not.
+  if (namespaceKind === 'root') {
+    test('card · addr dhcp and slaac, dnsmasq · both addresses serve, a default route', automatic);
+  }
   for (const offload of [true, false]) {
     test(`tap · offload ${offload} · bytes come back over both families`,
       (t) => onTap(t, offload));

@@ -1,7 +1,7 @@
 //! A TCP/IP stack whose engine is one small WebAssembly module, for tokio: listeners and streams
-//! that behave as tokio's own, over a TUN or TAP device, a network card or, for tests, a wire. The same
-//! engine runs in Node and elsewhere; this crate moves its frames and its bytes and holds no
-//! protocol logic.
+//! that behave as tokio's own, over a TUN or TAP device, a network card or, for tests, a wire
+//! within the process. The same engine runs in Node and elsewhere; this crate moves its frames and
+//! its bytes and holds no protocol logic.
 //!
 //! [`Stack`] has an example that runs.
 #![deny(unsafe_code)]

@@ -54,7 +54,8 @@ fn every_word_is_read() {
 fn every_word_of_an_ethernet_link_is_read() {
     let board = judged(
         "link = \"tap:t0\"\naddr = [\"dhcp\", \"slaac\", \"10.1.0.2/24\"]\npeer-addr = \"none\"\n\
-         gateway = [\"10.1.0.1\", \"fe80::1\"]\nroute = [\"10.9.0.0/16=10.1.0.7\", \"192.0.2.0/24\"]\n\
+         gateway = [\"10.1.0.1\", \"fe80::1\"]\n\
+         route = [\"10.9.0.0/16=10.1.0.7\", \"192.0.2.0/24\"]\n\
          mac = \"02:00:00:00:00:0a\"\nvlan = 7\n",
     )
     .unwrap();

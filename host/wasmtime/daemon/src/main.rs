@@ -1,8 +1,8 @@
 //! `ackornd run FILE`, `ackornd check FILE`: a stack on a TUN or TAP device or a network card as
-//! one board.toml says (docs/board.md), with services and the control socket (docs/control.md), in the network
-//! namespace it is started in. Logs to stderr; says `ackorn: ready` on stdout and to the service
-//! manager. Exit code 1 and one line when it cannot be brought up or the engine stopped, 2 for a
-//! wrong command line or board.
+//! one board.toml says (docs/board.md), with services and the control socket (docs/control.md), in
+//! the network namespace it is started in. Logs to stderr; says `ackorn: ready` on stdout and to
+//! the service manager. Exit code 1 and one line when it cannot be brought up or the engine
+//! stopped, 2 for a wrong command line or board.
 
 mod board;
 mod control;
