@@ -143,6 +143,12 @@ function kernelSilent(pid: number): void {
   }
 }
 
+/** How many want the card to take frames of all MACs. */
+function promiscuity(pid: number): number {
+  const shown = run('nsenter', '-t', String(pid), '-n', 'ip', '-d', '-o', 'link', 'show', 'card0');
+  return Number(/ promiscuity (\d+) /.exec(shown)?.[1]);
+}
+
 async function ownMac(t: TestContext): Promise<void> {
   const card = await onCard(t, `mac = "${MAC}"\ngateway = "10.99.0.1"\n${ADDRESSES}${SERVICES}`
     + AT_ONCE);
@@ -156,6 +162,7 @@ async function ownMac(t: TestContext): Promise<void> {
     return address === '10.99.0.2' && state === 'Preferred';
   }));
   assert.ok(link?.routes.some(({ to, gateway }) => to === '0.0.0.0/0' && gateway === '10.99.0.1'));
+  assert.equal(promiscuity(card.pid), 1);
   const near = run('ip', '-o', 'link', 'show', 'near0');
   const kernel = link?.neighbors.find(({ address }) => address === '10.99.0.1');
   assert.ok(kernel?.mac && near.includes(kernel.mac), JSON.stringify(link?.neighbors));
@@ -169,6 +176,7 @@ async function cardsMac(t: TestContext): Promise<void> {
   await card.daemon.until(/ackorn: ready\n/);
   const { received } = await bulk();
   assert.ok(received <= FRAME_MAX, `frames of ${received} B without offload`);
+  assert.equal(promiscuity(card.pid), 0);
   const peer = net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
   peer.listen(4000, '10.99.0.1');
   t.after(() => peer.close());
@@ -228,14 +236,15 @@ async function tagged(t: TestContext): Promise<void> {
   await stop(card);
 }
 
-/** dnsmasq on the kernel's end: an IPv4 address by DHCP, a prefix and a router by advertisements. */
+/** dnsmasq on the kernel's end: an address by DHCP, a prefix and a router by advertisements. */
 async function automatic(t: TestContext): Promise<void> {
   if (!needs(t, 'dnsmasq')) return;
   const card = await onCard(t, `addr = ["dhcp", "slaac"]\n${SERVICES}${AT_ONCE}`);
   const dnsmasq = card.place.start([
     'dnsmasq', '--keep-in-foreground', '--log-facility=-', '--log-dhcp', '--port=0',
-    '--conf-file=/dev/null', '--interface=near0', '--bind-interfaces', '--user=root', '--group=root',
-    '--pid-file=', '--no-ping', `--dhcp-leasefile=${join(card.place.folder, 'leases')}`,
+    '--conf-file=/dev/null', '--interface=near0', '--bind-interfaces', '--user=root',
+    '--group=root', '--pid-file=', '--no-ping',
+    `--dhcp-leasefile=${join(card.place.folder, 'leases')}`,
     '--dhcp-range=10.99.0.50,10.99.0.60,2m', '--enable-ra', '--dhcp-range=fd99::,ra-only,64,300',
   ]);
   t.after(() => dnsmasq.child.kill('SIGTERM'));
