@@ -94,7 +94,7 @@ const SYSCTLS = {
   tcp_pacing: 0,
   // Linux has 1, which leaves slow start sooner, at 1 to 1.5 BDP, but each of several flows at
   // another window: two from the same start share a path unevenly for a minute (decision 0006).
-  tcp_cubic_hystart: 1,
+  tcp_cubic_hystart: 2,
   tcp_congestion_control: Congestion.cubic, // as Linux
 } as const;
 
