@@ -65,8 +65,8 @@ test('half close · one side ends, the other goes on', async () => {
 });
 
 test('back pressure · a reader that stops closes the window, and opens it again', async () => {
-  // Node 22 reads 64 KiB ahead, Node 20 sixteen: from the larger first read the window would grow to
-  // more than the arena holds, and pressure, not the window, would be what stops the peer.
+  // Node 22 reads 64 KiB ahead, Node 20 sixteen: after the larger first read the window would grow
+  // to more than the arena holds, and pressure, not the window, would be what stops the peer.
   const config = { tcp_rmem_max: 1 << 20 };
   await using pair = await createPair({ faults: { delayMs: 5 }, config });
   const { client, peer } = await connected(pair);
